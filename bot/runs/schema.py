@@ -1,0 +1,107 @@
+"""Our tables: what every reader takes as the truth about deliveries, runs and their events."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite would give it back without its zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002 -- the signature is SQLAlchemy's
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002 -- the signature is SQLAlchemy's
+        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("guid", sa.Text, primary_key=True),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("job_key", sa.Text, unique=True),
+    sa.Column("installation_id", sa.BigInteger, nullable=False),
+    sa.Column("repo_id", sa.BigInteger, nullable=False),
+    sa.Column("repo", sa.Text, nullable=False),
+    sa.Column("thread", sa.Text, nullable=False),
+    sa.Column("actor_id", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("started_at", Instant),
+    sa.Column("finished_at", Instant),
+    sa.Column("last_seq", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("percentage", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("branch", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("budget_usd", sa.Float),
+    sa.Column("session_id", sa.Text),
+    sa.Column("stop_requested", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cost_usd", sa.Float, nullable=False, server_default="0"),
+    sa.Column("outcome", sa.Text),
+    sa.Column("pr_url", sa.Text),
+    # What the reporter has said so far.
+    sa.Column("comment_id", sa.BigInteger),
+    sa.Column("comment_posts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reported_seq", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reported_at", Instant),
+    sa.Column("reported_final", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+sa.Index(
+    "one_active",
+    runs.c.thread,
+    unique=True,
+    sqlite_where=runs.c.state.in_(("queued", "running")) & (runs.c.thread != ""),
+    postgresql_where=runs.c.state.in_(("queued", "running")) & (runs.c.thread != ""),
+)
+sa.Index("runs_unreported", runs.c.reported_final, runs.c.created_at)
+sa.Index("runs_by_day", runs.c.installation_id, runs.c.created_at)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+)
+
+artefacts = sa.Table(
+    "artefacts",
+    metadata,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("saved_at", Instant, nullable=False),
+)
+
+refusals = sa.Table(
+    "refusals",
+    metadata,
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("thread", sa.Text, primary_key=True),
+    sa.Column("actor_id", sa.BigInteger, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+)

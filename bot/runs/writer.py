@@ -1,0 +1,99 @@
+"""The one writer of our tables in a process: a thread that commits what waits in groups."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from bot.errors import StoreUnavailable
+
+T = TypeVar("T")
+_GROUP_LIMIT = 64
+
+
+@dataclass
+class _Job:
+    work: Callable[[sa.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """Each piece of work is a transaction of its own to its caller; several share one commit to the disk.
+
+    A piece that raises is rolled back alone. When the group cannot be committed every caller gets
+    StoreUnavailable.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, loop, future))
+        return await future
+
+    def close(self) -> None:
+        """Commit what was handed in so far, then end."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            first = self._jobs.get()
+            group: list[_Job] = []
+            last = first is None
+            if first is not None:
+                group.append(first)
+            while not last and len(group) < _GROUP_LIMIT:
+                try:
+                    job = self._jobs.get_nowait()
+                except Empty:
+                    break
+                if job is None:
+                    last = True
+                else:
+                    group.append(job)
+            if group:
+                self._commit(group)
+                for job in group:
+                    if not job.loop.is_closed():
+                        job.loop.call_soon_threadsafe(job.settle)
+            if last:
+                return
+
+    def _commit(self, group: list[_Job]) -> None:
+        try:
+            with self._engine.begin() as connection:
+                for job in group:
+                    try:
+                        with connection.begin_nested():
+                            job.result = job.work(connection)
+                    except (OperationalError, InterfaceError):
+                        raise
+                    except Exception as error:  # noqa: BLE001 -- handed to the caller who asked for this piece
+                        job.error = error
+        except Exception as error:  # noqa: BLE001 -- the thread must live on; every caller is told
+            for job in group:
+                unavailable = StoreUnavailable(f"the database cannot be written: {type(error).__name__}")
+                unavailable.__cause__ = error
+                job.error = unavailable
