@@ -1,0 +1,1 @@
+"""What a run does: the stages authorize, prepare, work, verify, publish, each a module with `run(job, tools)`."""

@@ -1,0 +1,5 @@
+"""`python -m bot` is `backspace`."""
+
+from bot.cli import main
+
+main()

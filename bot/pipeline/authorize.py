@@ -1,0 +1,137 @@
+"""First stage, on the queue of answers: may this person ask, and can it be done here? Answers in the thread."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from bot import events as ev
+from bot.github import failures
+from bot.github.answers import At, OnComment, OnIssue, Target
+from bot.intake import access, repo_config
+from bot.intake.access import Allowed, Denial, Denied, Facts, RepoState
+from bot.intake.repo_config import ConfigInvalid, RepoConfig
+from bot.model import Outcome, RunState, Stage
+from bot.pipeline.job import Journal, Limits, Tools
+from bot.runs.records import Run
+from bot.wording import comment, names, refusals
+
+CONFIG_ARTEFACT = "backspace.yml"
+EYES = "eyes"
+
+
+@dataclass(frozen=True)
+class Admitted:
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    code: str
+
+
+async def run(asked: Run, tools: Tools) -> Admitted | Refused:
+    """Admit the run to the queue of runs or refuse it; either way somebody who may ask sees an answer."""
+    if asked.state is not RunState.ACCEPTED:
+        return Admitted(ahead=0)
+    request = asked.request
+    journal = Journal(asked.id, tools)
+    at = At(request.installation_id, request.repo)
+    await journal.reach(Stage.AUTHORIZING, f"Checking what @{request.actor.login} may do")
+    answer = await _may_ask(asked, at, tools)
+    if isinstance(answer, Denied):
+        return await _refuse(asked, at, answer, tools)
+    await _greet(asked, at, tools)
+    text = await tools.github.config_file(at)
+    content = (text or "").encode()
+    config = repo_config.parse(content) if text is not None else repo_config.DEFAULTS
+    if isinstance(config, ConfigInvalid):
+        return await _end(journal, tools, "config-invalid", refusals.config_problems(config))
+    if request.issue is not None and request.issue.is_pull_request:
+        return await _end(journal, tools, "pull-request-unsupported", refusals.pull_request_unsupported())
+    if await _budget_left(asked, tools) <= 0:
+        return await _end(journal, tools, Denial.BUDGET_USED_UP, refusals.budget_used_up(tools.limits.daily_budget_usd))
+    await tools.store.save(asked.id, CONFIG_ARTEFACT, content, tools.clock())
+    place = await tools.store.admit(
+        asked.id,
+        model=config.model or tools.limits.model,
+        budget_usd=budget(config, tools.limits),
+        branch=names.branch_name(
+            request.issue.number if request.issue else None,
+            request.issue.title if request.issue else request.prompt,
+            asked.id,
+        ),
+    )
+    return Admitted(place.ahead)
+
+
+def budget(config: RepoConfig, limits: Limits) -> float:
+    """US dollars that the run may cost: the repository's file can only lower the deployment's limit."""
+    return min(config.budget_usd or limits.run_budget_usd, limits.run_budget_usd)
+
+
+async def _may_ask(asked: Run, at: At, tools: Tools) -> Allowed | Denied:
+    try:
+        permission = await tools.github.permission(at, asked.request.actor)
+    except failures.InstallationSuspended:
+        return Denied(Denial.INSTALLATION_SUSPENDED, visible=False)
+    except (failures.InstallationGone, failures.RepositoryNotInstalled):
+        return Denied(Denial.REPOSITORY_GONE, visible=False)
+    return access.decide(Facts(asked.request.actor, permission, RepoState()))
+
+
+async def _refuse(asked: Run, at: At, denied: Denied, tools: Tools) -> Refused:
+    """At most one visible refusal a person, thread and day, so that it is no lever for spam."""
+    request = asked.request
+    now = tools.clock()
+    if denied.visible and request.issue is not None:
+        first = await tools.store.may_refuse(
+            asked.id, day=now.date().isoformat(), thread=request.thread, actor_id=request.actor.id
+        )
+        if first:
+            words = refusals.refusal(denied.code, run_id=asked.id, actor=request.actor.login)
+            await tools.github.post_comment(at, request.issue.number, words, comment.marker(asked.id))
+    return await _end(Journal(asked.id, tools), tools, denied.code, refusals.sentence(denied.code))
+
+
+async def _end(journal: Journal, tools: Tools, code: str, words: str) -> Refused:
+    await journal.write(ev.ErrorReport(code, words, recoverable=False))
+    await tools.store.finish(journal.run_id, ev.Complete(Outcome.REFUSED, words, 0, 0), tools.clock())
+    return Refused(code)
+
+
+async def _greet(asked: Run, at: At, tools: Tools) -> None:
+    """Eyes on what was said and the one comment of this run, both at once."""
+    request = asked.request
+    if request.issue is None or asked.comment_id is not None:
+        return
+    stored = await tools.store.events_after(asked.id, 0)
+    words = comment.first_comment(asked.id, stored, run_url=run_url(asked, tools), now=tools.clock())
+    try:
+        _, posted = await asyncio.gather(
+            tools.github.react(at, target(asked), EYES),
+            tools.github.post_comment(at, request.issue.number, words, comment.marker(asked.id)),
+        )
+    except (failures.ThreadLocked, failures.RepositoryReadOnly):
+        return
+    await tools.store.commented(asked.id, posted)
+
+
+def target(asked: Run) -> Target:
+    """What the reactions are put on: the comment that asked, or the issue that was labelled."""
+    request = asked.request
+    if request.comment_id is not None:
+        return OnComment(request.comment_id)
+    assert request.issue is not None
+    return OnIssue(request.issue.number)
+
+
+def run_url(asked: Run, tools: Tools) -> str:
+    return f"{tools.public_url}/runs/{asked.id}"
+
+
+async def _budget_left(asked: Run, tools: Tools) -> float:
+    if tools.limits.daily_budget_usd is None:
+        return float("inf")
+    midnight = datetime.combine(tools.clock().date(), time.min, UTC)
+    spent = await tools.store.spent_since(asked.request.installation_id, midnight)
+    return tools.limits.daily_budget_usd - spent

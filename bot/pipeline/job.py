@@ -1,0 +1,105 @@
+"""What every stage gets: the job as frozen data, and the tools with which it may act."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from bot import events as ev
+from bot.broker.proxy import Broker
+from bot.github.answers import At
+from bot.github.checkout import Checkout
+from bot.github.client import Client
+from bot.github.publish import Publisher
+from bot.github.quarantine import Quarantine
+from bot.intake.repo_config import RepoConfig
+from bot.model import RunId, RunRequest, Stage
+from bot.runs.records import Run
+from bot.runs.store import Store
+from bot.sandbox import Sandbox
+from bot.sandbox.egress import EgressGateway
+from bot.sandbox.registries import Registries
+
+PERCENT = {
+    Stage.QUEUED: 0,
+    Stage.AUTHORIZING: 2,
+    Stage.CLONING: 5,
+    Stage.ANALYZING: 10,
+    Stage.CODING: 20,
+    Stage.VERIFYING: 70,
+    Stage.COMMITTING: 85,
+    Stage.PUSHING: 90,
+    Stage.PR_CREATION: 95,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The deployment's limits; a repository's file may only lower them."""
+
+    run_budget_usd: float
+    daily_budget_usd: float | None
+    run_timeout_minutes: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The effects that stages may use."""
+
+    store: Store
+    github: Client
+    checkout: Checkout
+    quarantine: Quarantine
+    publisher: Publisher
+    sandbox: Sandbox
+    broker: Broker
+    egress: EgressGateway
+    registries: Callable[[], Registries]
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    new_id: Callable[[], str]
+    new_token: Callable[[], str]
+    limits: Limits
+    egress_allow: tuple[str, ...]
+    egress_private: tuple[str, ...]
+    checkouts: Path
+    """Where the host keeps clones and quarantines, a folder a run."""
+    public_url: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, as a stage sees it."""
+
+    run: Run
+    config: RepoConfig
+    base_sha: str | None = None
+    """The commit that the run started from; None before it is known."""
+
+    @property
+    def id(self) -> RunId:
+        return self.run.id
+
+    @property
+    def request(self) -> RunRequest:
+        return self.run.request
+
+    @property
+    def at(self) -> At:
+        return At(self.request.installation_id, self.request.repo)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A run's pen: appends to its event log."""
+
+    run_id: RunId
+    tools: Tools = field(repr=False)
+
+    async def write(self, *news: ev.Event) -> None:
+        await self.tools.store.append(self.run_id, news, self.tools.clock())
+
+    async def reach(self, stage: Stage, message: str) -> None:
+        await self.write(ev.Progress(stage, message, PERCENT[stage]))

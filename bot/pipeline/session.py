@@ -1,0 +1,63 @@
+"""One conversation with the agent: launched or resumed, its events logged, ended when asked or out of time."""
+
+import asyncio
+from datetime import timedelta
+
+from bot.agent import claude
+from bot.agent.claude import Patience
+from bot.agent.command import ModelAccess, Order
+from bot.agent.endings import Ending
+from bot.pipeline.job import Job, Journal, Tools
+from bot.pipeline.workplace import Workplace
+from bot.runs.store import Store
+
+_STOP_POLL_SECONDS = 5.0
+_LEAST_SECONDS = 1.0
+
+
+async def converse(job: Job, tools: Tools, place: Workplace, prompt: str) -> Ending:
+    """Say `prompt` to the agent and follow it to its end. `place.session` goes on from what was said there before."""
+    order = Order(
+        prompt=prompt,
+        model=job.run.model or tools.limits.model,
+        session_id=place.session.id,
+        access=ModelAccess(place.token),
+        resume=place.session.begun,
+    )
+    patience = Patience(wall_seconds=max(_LEAST_SECONDS, _left(job, tools).total_seconds()))
+    agent = await claude.launch(
+        tools.sandbox, place.sandbox, order, patience, name=f"agent-{tools.new_id()}", clock=tools.monotonic
+    )
+    place.session.begun = True
+    journal = Journal(job.id, tools)
+    watch = asyncio.create_task(_stop_when_asked(agent, job, tools.store))
+    try:
+        async for batch in agent.follow():
+            await journal.write(*batch.events)
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+    assert agent.report is not None
+    return agent.report.ending
+
+
+def _left(job: Job, tools: Tools) -> timedelta:
+    """Of the run's own time limit, which counts from when work began."""
+    minutes = min(job.config.timeout_minutes or tools.limits.run_timeout_minutes, tools.limits.run_timeout_minutes)
+    began = job.run.started_at or job.run.created_at
+    return began + timedelta(minutes=minutes) - tools.clock()
+
+
+async def _stop_when_asked(agent: claude.Agent, job: Job, store: Store) -> None:
+    with store.changes.of(job.id) as news:
+        while True:
+            news.clear()
+            run = await store.run(job.id)
+            if run is not None and run.stop_requested:
+                agent.interrupt()
+                return
+            try:
+                async with asyncio.timeout(_STOP_POLL_SECONDS):
+                    await news.wait()
+            except TimeoutError:
+                continue

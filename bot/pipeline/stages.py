@@ -1,0 +1,111 @@
+"""Hands the engine's steps to the stages, and ends every run, however it went: the pipeline's one catch site."""
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from bot import events as ev
+from bot.errors import StageFailed
+from bot.github.failures import CheckoutFailed, GitHubFailed
+from bot.intake import repo_config
+from bot.intake.repo_config import ConfigInvalid, RepoConfig
+from bot.model import Outcome, RunId
+from bot.pipeline import authorize, prepare, publish, verify, work
+from bot.pipeline.job import Job, Journal, Tools
+from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, load
+from bot.pipeline.workplace import Workplaces
+from bot.runs.records import Run
+from bot.sandbox import SandboxFailed, SandboxLost
+
+log = structlog.get_logger("bot.pipeline.stages")
+
+
+class Pipeline:
+    """Implements `runs.workflows.Stages`."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._workplaces = Workplaces(tools)
+
+    async def answer(self, run_id: RunId) -> None:
+        run = await self._run(run_id)
+        decision = await authorize.run(run, self._tools)
+        log.info("run.answered", run=run_id, repo=run.request.repo.full_name, decision=repr(decision))
+
+    async def prepare(self, run_id: RunId) -> dict[str, Any]:
+        await self._tools.store.begin(run_id, self._tools.clock())
+        return dump(await prepare.run(await self._job(run_id, {}), self._tools, self._workplaces))
+
+    async def work(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
+        job = await self._job(run_id, outputs)
+        return dump(await work.run(job, self._tools, self._workplaces))
+
+    async def verify(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
+        job = await self._job(run_id, outputs)
+        worked = load(Worked, outputs, "work")
+        return dump(await verify.run(job, worked, self._tools, self._workplaces))
+
+    async def publish(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
+        job = await self._job(run_id, outputs)
+        story = publish.Story(
+            load(Prepared, outputs, "prepare"), load(Worked, outputs, "work"), load(Verified, outputs, "verify")
+        )
+        return dump(await publish.run(job, story, self._tools, self._workplaces))
+
+    async def finish(self, run_id: RunId, outputs: dict[str, Any]) -> None:
+        published = load(Published, outputs, "publish")
+        await self._end(run_id, published.outcome, published.summary, published.pr_url)
+
+    async def abandon(self, run_id: RunId, stage: str, error: Exception | None) -> None:
+        """A stage raised: what is known of why goes to the people, the rest to the log."""
+        failure = in_words(stage, error)
+        log.warning("run.failed", run=run_id, stage=stage, code=failure.code, error=repr(error), exc_info=error)
+        journal = Journal(run_id, self._tools)
+        words = f"{failure.public} {failure.next_step}".strip()
+        await journal.write(ev.ErrorReport(failure.code, words, recoverable=False))
+        await self._end(run_id, Outcome.FAILED, words, None)
+
+    async def _end(self, run_id: RunId, outcome: Outcome, summary: str, pr_url: str | None) -> None:
+        await self._tools.broker.close(run_id)
+        await self._workplaces.close(run_id)
+        await self._tools.store.finish(run_id, ev.Complete(outcome, summary, 0, 0, pr_url), self._tools.clock())
+        log.info("run.finished", run=run_id, outcome=outcome)
+
+    async def _run(self, run_id: RunId) -> Run:
+        run = await self._tools.store.run(run_id)
+        if run is None:
+            raise StageFailed("run-unknown", "This run is not known any more.")
+        return run
+
+    async def _job(self, run_id: RunId, outputs: dict[str, Any]) -> Job:
+        run, content = await asyncio.gather(
+            self._run(run_id), self._tools.store.saved(run_id, authorize.CONFIG_ARTEFACT)
+        )
+        base_sha = load(Prepared, outputs, "prepare").base_sha if "prepare" in outputs else None
+        return Job(run, _config(content), base_sha)
+
+
+def _config(content: bytes | None) -> RepoConfig:
+    if not content:
+        return repo_config.DEFAULTS
+    config = repo_config.parse(content)
+    assert not isinstance(config, ConfigInvalid), "it was valid when the run was admitted"
+    return config
+
+
+def in_words(stage: str, error: Exception | None) -> StageFailed:
+    """What people are told about a failure: never an exception's own text, unless it was written for them."""
+    match error:
+        case StageFailed():
+            return error
+        case GitHubFailed() | CheckoutFailed():
+            return StageFailed(error.code, (type(error).__doc__ or "").strip(), error.next_step)
+        case SandboxLost():
+            return StageFailed("sandbox-lost", "The sandbox was lost.", "Ask again.")
+        case SandboxFailed():
+            return StageFailed("sandbox-failed", "The sandbox could not be made or used.", "Run `backspace doctor`.")
+        case _:
+            return StageFailed(
+                "internal-error", f"Something went wrong here, in {stage}.", "The server's log says what."
+            )

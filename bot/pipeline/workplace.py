@@ -1,0 +1,292 @@
+"""Where a run works: its clone on the host, its sandbox with the tree set up, and an untouched copy of both.
+
+A step's result outlives the process, a workplace does not: every stage that needs one asks for it and gets
+the one at hand, or a new one made from the same commit.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from bot import events as ev
+from bot.agent.claude import restore_session
+from bot.errors import StageFailed
+from bot.github.checkout import Clone
+from bot.github.git import Remote
+from bot.model import CheckResult, RunId, Stage, Usage, When
+from bot.pipeline.job import Job, Journal, Tools
+from bot.sandbox import HOME, REPO, Finished, SandboxId, Spec
+from bot.sandbox.egress import Refused
+from bot.sandbox.registries import allow_list, client_env
+
+CHECK_TIMEOUT_SECONDS = 1800.0
+SETUP_TIMEOUT_SECONDS = 1500.0
+_OUTPUT_LIMIT_BYTES = 64 * 1024
+_SHOWN_CHARACTERS = 6_000
+BUNDLE_ARTEFACT = "work.bundle"
+SESSION_ARTEFACT = "session"
+WORK_REF = "refs/backspace/work"
+_BUNDLE = HOME / ".backspace-work.bundle"
+_BUNDLE_LIMIT_BYTES = 64 * 1024**2
+_SHORT_SECONDS = 120.0
+
+# What `setup` leaves untracked is not the agent's change.
+_EXCLUDE_LEFTOVERS = "git ls-files --others --exclude-standard -z | tr '\\0' '\\n' | sed 's|^|/|' >> .git/info/exclude"
+# An index of its own: the agent's staging area stays as it is, and commits of its own are squashed.
+_HARVEST = f"""set -e
+export GIT_INDEX_FILE="$HOME/.backspace-index"
+git read-tree "$BASE"
+git add --all .
+tree=$(git write-tree)
+rm -f "$GIT_INDEX_FILE" {_BUNDLE}
+if [ "$tree" = "$(git rev-parse "$BASE^{{tree}}")" ]; then exit 42; fi
+git update-ref {WORK_REF} "$(git commit-tree "$tree" -p "$BASE" -m work)"
+git bundle create -q {_BUNDLE} "$BASE..{WORK_REF}"
+"""
+_NO_CHANGE_EXIT = 42
+_APPLY = f"""set -e
+git fetch -q --update-head-ok {_BUNDLE} {WORK_REF}
+git checkout -q --force --detach FETCH_HEAD
+rm -f {_BUNDLE}
+"""
+# The agent goes on from saved work with the tree as it was: changed, not committed.
+_RESTORE = f"""set -e
+git fetch -q {_BUNDLE} {WORK_REF}
+git read-tree -m -u HEAD FETCH_HEAD
+git reset -q
+rm -f {_BUNDLE}
+"""
+
+
+@dataclass
+class Session:
+    """The agent's session in a sandbox. `begun`: there is something said there that can be resumed."""
+
+    id: str
+    begun: bool = False
+
+
+@dataclass(frozen=True)
+class Workplace:
+    clone: Clone
+    sandbox: SandboxId
+    pristine: SandboxId | None
+    """The tree and HOME after `setup`, before the agent; None when there are no checks to run on a copy."""
+    spec: Spec
+    token: str
+    """What the run is known by at the broker; worth this one run."""
+    env: dict[str, str]
+    session: Session
+
+
+class Workplaces:
+    """The workplaces of this process, by run."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._places: dict[RunId, Workplace] = {}
+        self._before: dict[RunId, asyncio.Task[list[CheckResult]]] = {}
+
+    async def ensure(self, job: Job) -> Workplace:
+        """The run's workplace, made when there is none. Raises StageFailed with words for people."""
+        if job.id in self._places:
+            return self._places[job.id]
+        journal = Journal(job.id, self._tools)
+        await journal.reach(Stage.CLONING, f"Cloning {job.request.repo.full_name}")
+        clone = await self._clone(job)
+        await journal.reach(Stage.ANALYZING, "Preparing the sandbox")
+        place = await self._furnish(job, clone, journal)
+        await self._go_on(job, place)
+        self._places[job.id] = place
+        return place
+
+    async def clone(self, job: Job) -> Clone:
+        """The run's clone on the host, without a sandbox."""
+        place = self._places.get(job.id)
+        return place.clone if place else await self._clone(job)
+
+    async def _go_on(self, job: Job, place: Workplace) -> None:
+        """Lay an earlier try's saved work and session into a new sandbox."""
+        bundle = await self._tools.store.saved(job.id, BUNDLE_ARTEFACT)
+        archive = await self._tools.store.saved(job.id, SESSION_ARTEFACT)
+        if bundle:
+            await self._git(place, place.sandbox, _RESTORE, bundle)
+        if archive and job.run.session_id:
+            await restore_session(self._tools.sandbox, place.sandbox, archive)
+            place.session.begun = True
+
+    async def _clone(self, job: Job) -> Clone:
+        github = self._tools.github
+        remote = Remote(github.git_url(job.at), await github.clone_token(job.at))
+        ref = job.base_sha or job.config.base or job.request.repo.default_branch
+        return await self._tools.checkout.clone(remote, ref=ref, into=self._folder(job.id))
+
+    async def _furnish(self, job: Job, clone: Clone, journal: Journal) -> Workplace:
+        tools = self._tools
+        registries = tools.registries()
+        allow = allow_list(registries, tools.egress_allow, job.config.network.allow, tools.egress_private)
+
+        async def refused(refusal: Refused) -> None:
+            message = f"{refusal.host}:{refusal.port} was blocked: {refusal.why}"
+            await journal.write(ev.ErrorReport("egress-refused", message, recoverable=True))
+
+        async def used(run_id: RunId, usage: Usage) -> None:
+            total = await tools.store.add_usage(run_id, usage)
+            await journal.write(ev.UsageReport(**asdict(total)))
+
+        token = tools.new_token()
+        broker = await tools.broker.open(
+            job.id,
+            token=token,
+            budget_usd=job.run.budget_usd or tools.limits.run_budget_usd,
+            spent=job.run.usage,
+            allowed_models={job.run.model or tools.limits.model},
+            on_usage=used,
+        )
+        egress = await tools.egress.open(job.id, allow, refused)
+        spec = Spec(egress_socket=egress)
+        sandbox = await tools.sandbox.create(job.id, replace(spec, broker_socket=broker))
+        await tools.sandbox.put(sandbox, REPO, clone.tree)
+        session = Session(job.run.session_id or tools.new_id())
+        if session.id != job.run.session_id:
+            await tools.store.remember_session(job.id, session.id)
+        place = Workplace(clone, sandbox, None, spec, token, dict(client_env(registries)), session)
+        await self.set_up(place, sandbox, job.config.setup)
+        if not job.config.checks:
+            return place
+        pristine = await tools.sandbox.copy(sandbox, f"{job.id}-pristine", spec)
+        return replace(place, pristine=pristine)
+
+    async def set_up(self, place: Workplace, sandbox: SandboxId, commands: Sequence[str]) -> None:
+        """Run the repository's `setup` there. Raises StageFailed with the output of what failed."""
+        for command in commands:
+            done = await self.shell(place, sandbox, command, timeout_seconds=SETUP_TIMEOUT_SECONDS)
+            if done.exit_code != 0:
+                raise StageFailed(
+                    "setup-failed",
+                    f"`setup` failed: `{command}` ended with exit code {done.exit_code}.\n\n```\n{shown(done)}\n```",
+                    "Mend the command in `.github/backspace.yml`, or name the hosts it needs under `network.allow`.",
+                )
+        if commands:
+            await self.shell(place, sandbox, _EXCLUDE_LEFTOVERS, timeout_seconds=_SHORT_SECONDS)
+
+    async def shell(  # one shell line in one of the run's sandboxes
+        self,
+        place: Workplace,
+        sandbox: SandboxId,
+        command: str,
+        *,
+        timeout_seconds: float,
+        env: dict[str, str] | None = None,
+        low_priority: bool = False,
+    ) -> Finished:
+        """Run a shell command in REPO of one of the run's sandboxes, with the network that the run has."""
+        return await self._tools.sandbox.run(
+            sandbox,
+            ["/bin/bash", "-c", command],
+            timeout_seconds=timeout_seconds,
+            env={**place.env, **(env or {})},
+            limit_bytes=_OUTPUT_LIMIT_BYTES,
+            low_priority=low_priority,
+        )
+
+    async def checks(
+        self, place: Workplace, sandbox: SandboxId, commands: Sequence[str], when: When, journal: Journal
+    ) -> list[CheckResult]:
+        """Run the repository's checks there, in order, and log each as it ends."""
+        results = []
+        for command in commands:
+            done = await self.shell(
+                place,
+                sandbox,
+                command,
+                timeout_seconds=CHECK_TIMEOUT_SECONDS,
+                low_priority=when is When.BEFORE,
+            )
+            result = CheckResult(command, done.exit_code, round(done.seconds, 1), when, shown(done))
+            await journal.write(ev.Check(command, result.exit_code, result.seconds, when, result.output))
+            results.append(result)
+        return results
+
+    def start_checks_before(self, job: Job, place: Workplace) -> None:
+        """Let the checks run on the tree as it was, beside the agent; `checks_before` waits for them."""
+        if place.pristine is not None and job.id not in self._before:
+            self._before[job.id] = asyncio.create_task(self._run_checks_before(job, place, place.pristine))
+
+    async def checks_before(self, job: Job, place: Workplace) -> list[CheckResult]:
+        """What the checks said on the tree as it was."""
+        self.start_checks_before(job, place)
+        return await self._before[job.id]
+
+    async def _run_checks_before(self, job: Job, place: Workplace, pristine: SandboxId) -> list[CheckResult]:
+        copy = await self._tools.sandbox.copy(pristine, f"{job.id}-before", place.spec)
+        try:
+            return await self.checks(place, copy, job.config.checks, When.BEFORE, Journal(job.id, self._tools))
+        finally:
+            await self._tools.sandbox.delete(copy)
+
+    async def checks_after(self, job: Job, place: Workplace, bundle: bytes) -> list[CheckResult]:
+        """The checks on a fresh copy of the final commit, set up anew: nothing that the agent left behind counts."""
+        assert place.pristine is not None
+        copy = await self._tools.sandbox.copy(place.pristine, f"{job.id}-after", place.spec)
+        try:
+            await self._git(place, copy, _APPLY, bundle)
+            await self.set_up(place, copy, job.config.setup)
+            return await self.checks(place, copy, job.config.checks, When.AFTER, Journal(job.id, self._tools))
+        finally:
+            await self._tools.sandbox.delete(copy)
+
+    async def harvest(self, place: Workplace) -> bytes | None:
+        """The tree as it is now, as a bundle of one commit on the base; None when nothing changed."""
+        done = await self.shell(
+            place, place.sandbox, _HARVEST, timeout_seconds=_SHORT_SECONDS, env=_identity(place.clone.base_sha)
+        )
+        if done.exit_code == _NO_CHANGE_EXIT:
+            return None
+        if done.exit_code != 0:
+            raise StageFailed(
+                "work-unreadable",
+                "The changes could not be read out of the sandbox: its git repository is damaged.",
+                "Ask again; tell the agent to leave `.git` alone.",
+                detail=shown(done),
+            )
+        return await self._tools.sandbox.get(place.sandbox, _BUNDLE, limit_bytes=_BUNDLE_LIMIT_BYTES)
+
+    async def _git(self, place: Workplace, sandbox: SandboxId, script: str, bundle: bytes) -> None:
+        await self._tools.sandbox.put(sandbox, _BUNDLE, bundle)
+        done = await self.shell(place, sandbox, script, timeout_seconds=_SHORT_SECONDS)
+        if done.exit_code != 0:
+            raise StageFailed("work-unreadable", "Saved work could not be laid over a fresh copy.", detail=shown(done))
+
+    async def close(self, run_id: RunId) -> None:
+        """Leave nothing of the run behind: sandboxes, sockets, clone."""
+        self._places.pop(run_id, None)
+        before = self._before.pop(run_id, None)
+        if before is not None:
+            before.cancel()
+            await asyncio.gather(before, return_exceptions=True)
+        for sandbox in await self._tools.sandbox.list_owned():
+            if sandbox.startswith(run_id):
+                await self._tools.sandbox.delete(sandbox)
+        await self._tools.egress.close(run_id)
+        shutil.rmtree(self._folder(run_id), ignore_errors=True)
+
+    def _folder(self, run_id: RunId) -> Path:
+        return self._tools.checkouts / run_id
+
+
+def shown(done: Finished) -> str:
+    """The end of a command's output, as text; it says when it was cut or stopped."""
+    text = done.output.decode("utf-8", "replace")
+    if len(text) > _SHOWN_CHARACTERS:
+        text = f"… [cut, {len(text) - _SHOWN_CHARACTERS} characters before this]\n{text[-_SHOWN_CHARACTERS:]}"
+    return f"{text}\n[stopped: it ran longer than allowed]" if done.timed_out else text
+
+
+def _identity(base_sha: str) -> dict[str, str]:
+    identity = {"BASE": base_sha}
+    for role in ("AUTHOR", "COMMITTER"):
+        identity |= {f"GIT_{role}_NAME": "backspace", f"GIT_{role}_EMAIL": "backspace@invalid"}
+    return identity
