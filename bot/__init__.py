@@ -1,0 +1,49 @@
+"""Backspace: a comment on GitHub becomes a pull request with evidence. This is the map.
+
+The path of a run
+    web.door        a delivery comes in: size, signature
+    intake          genuine? for us? from whom? decided without I/O
+    runs.store      delivery, run and queue entry in one transaction; then it is acknowledged
+    runs.engine     one durable workflow per run, one step per stage; a killed process goes on from the last one
+    pipeline        authorize, prepare, work, verify, publish
+                    the host clones (github), the agent works (agent in a sandbox, its model behind the broker),
+                    Backspace runs the checks (sandbox), the host takes a bundle, gates it and publishes (github)
+    runs.store      each step's events are appended to one log
+    readers         the comment, the stream, the page and the terminal read that log and nothing else
+
+Imports go downwards only; `[tool.importlinter]` in pyproject.toml has the layers, and who owns which library.
+
+The modules
+    cli             the command line: arguments in, exit code out
+    wiring          settings to every part, once; the only place that names concrete classes
+    web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
+                    door  problems  routes  runs  sse
+    runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
+                    changes  database  engine  janitor  migrations  records  schema  store  view  workflows
+                    writer
+    pipeline/       what a run does: one module per stage, each safe to run twice
+                    authorize  job  outputs  prepare  publish  session  stages  verify  work  workplace
+    agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
+                    claude  command  ending  endings  hidden  marker  messages  parsing  prompt  stream
+    broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
+                    exchange  meter  prices  proxy  requests  socket_server
+    github/         the calls we make, tokens and limits, and the git that the host does: clone, quarantine, gates, publish
+                    answers  calls  checkout  client  diff  failures  gates  git  limits  publish  quarantine
+                    refusals  secrets  tokens
+    sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out
+                    allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
+                    living  pip_output  place  proxy_request  registries  supervisor  transfer  uids  watchdog
+    intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
+                    access  commands  repo_config  triggers  webhook
+    markdown/       Markdown from people and agents, as tokens
+                    characters  cutting  html_text  inline  parsing  pieces  plain  references  sanitising
+    redaction       secrets out of what is stored or posted
+    wording/        every word people read on GitHub
+                    amounts  comment  evidence  kept  marker  names  outcome  pull_request  refusals  replies
+    telemetry       log lines and counters
+    settings        the deployment's settings, or every problem with them at once
+    setting_types   the forms that values of settings have
+    events          what a run says about itself: typed events, one codec
+    model           the nouns
+    errors          every exception raised on purpose
+"""

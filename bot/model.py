@@ -149,6 +149,7 @@ class ContextComment:
     author: Actor
     body: str
     created_at: datetime
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True)

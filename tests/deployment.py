@@ -1,6 +1,7 @@
 """A whole Backspace as its own process, between a GitHub stand-in and a scripted model, all on loopback."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,9 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
+
+from tests.fakes.github import Delivery, FakeGitHub, Issue, Repository, serve
+from tests.fakes.model.scenarios import CALC_FILES
+from tests.fakes.model.server import FakeModel, fake_model
 
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -74,6 +79,10 @@ class Backspace:
             "BACKSPACE_SANDBOX": "bubblewrap",
             "BACKSPACE_REQUIRE_AUTH": "false",
             "BACKSPACE_LOG": "json",
+            # Package managers are asked what they are configured for: here, nothing that leaves this machine.
+            "PIP_CONFIG_FILE": "/dev/null",
+            "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+            "npm_config_registry": "http://127.0.0.1:9/",
             **self.settings,
         }
 
@@ -136,3 +145,108 @@ def processes_of(folder: Path) -> list[int]:
                 if os.fsencode(folder) in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
     return found
+
+
+@dataclass
+class Deployment:
+    """Backspace, its GitHub and its model, with one sample repository and one person in each role."""
+
+    backspace: Backspace
+    github: FakeGitHub
+    model: FakeModel
+    repository: Repository
+    installation: int
+
+    def issue(self, scenario: str = "", *, title: str = "add() subtracts", user: str = "octo") -> Issue:
+        """A new issue; the scenario that the model plays is named in its text."""
+        body = "`add(2, 3)` gives -1, it should give 5."
+        return self.github.open_issue(user, title, f"{body}\n\nscenario:{scenario}" if scenario else body)
+
+    def ask(self, issue: Issue, words: str = "/backspace Please fix this.", *, user: str = "octo") -> Delivery:
+        return self.github.comment(issue, user, words)
+
+    def run_id(self, delivery: Delivery) -> str:
+        return str(json.loads(delivery.body)["run_id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.backspace.url}/api/runs/{run_id}", timeout=10).json()
+        return found
+
+    def finished(self, run_id: str, *, seconds: float = 90.0) -> dict[str, Any]:
+        """Wait until the run has ended and its comment says so."""
+
+        def over() -> dict[str, Any] | None:
+            with contextlib.suppress(httpx.HTTPError):
+                run = self.run(run_id)
+                return run if run.get("outcome") and run.get("reported") else None
+            return None
+
+        try:
+            return until(over, seconds=seconds, what=f"run {run_id} ends")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.backspace.log[-6000:]}") from None
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """The whole stream of a run that has ended."""
+        answer = httpx.get(f"{self.backspace.url}/api/runs/{run_id}/events", timeout=20)
+        lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
+        return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+SAMPLE_CONFIG = "checks:\n  - python3 -m unittest -q\n"
+SAMPLE = {**CALC_FILES, ".github/backspace.yml": SAMPLE_CONFIG}
+
+
+@contextlib.contextmanager
+def deployed(
+    *,
+    settings: Mapping[str, str] | None = None,
+    files: Mapping[str, str | bytes] = SAMPLE,
+    scenario: str = "fix-calc",
+    described: bool = True,
+    start: bool = True,
+) -> Iterator[Deployment]:
+    """All of it, running; at the end nothing is left of it, and GitHub understood all that it was asked."""
+    with (
+        passable_folder() as folder,
+        FakeGitHub.create(folder / "github", described=described) as github,
+        serve(github),
+        fake_model(scenario) as model,
+    ):
+        repository = github.add_repo("acme/calc", files)
+        for login, role in (("octo", "write"), ("boss", "admin"), ("lead", "maintain"), ("reader", "read")):
+            github.add_user(login, role)
+        github.add_user("stranger")
+        installation = github.install("acme", [repository])
+        key = folder / "app.pem"
+        key.write_text(github.identity.private_key_pem)
+        key.chmod(0o600)
+        home = folder / "host"
+        home.mkdir(mode=0o711)
+        backspace = Backspace(
+            {
+                "GITHUB_APP_ID": str(github.identity.id),
+                "GITHUB_PRIVATE_KEY_PATH": str(key),
+                "GITHUB_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "GITHUB_API_URL": github.api_url,
+                "GITHUB_URL": github.web_url,
+                "ANTHROPIC_API_KEY": MODEL_KEY,
+                "ANTHROPIC_BASE_URL": model.url,
+                **(settings or {}),
+            },
+            home,
+        )
+        github.webhook(f"{backspace.url}/webhook", WEBHOOK_SECRET)
+        deployment = Deployment(backspace, github, model, repository, installation)
+        try:
+            if start:
+                backspace.start()
+            yield deployment
+        finally:
+            backspace.stop()
+            left = processes_of(folder)
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+        assert not left, f"processes were left running: {left}"
+        github.assert_clean()

@@ -1,0 +1,1 @@
+"""What came in, decided: genuine, for us, from whom, under which rules of the repository. No I/O."""

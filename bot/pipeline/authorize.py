@@ -14,6 +14,7 @@ from bot.model import Outcome, RunState, Stage
 from bot.pipeline.job import Journal, Limits, Tools
 from bot.runs.records import Run
 from bot.wording import comment, names, refusals
+from bot.wording.marker import marker
 
 CONFIG_ARTEFACT = "backspace.yml"
 EYES = "eyes"
@@ -41,9 +42,8 @@ async def run(asked: Run, tools: Tools) -> Admitted | Refused:
     if isinstance(answer, Denied):
         return await _refuse(asked, at, answer, tools)
     await _greet(asked, at, tools)
-    text = await tools.github.config_file(at)
-    content = (text or "").encode()
-    config = repo_config.parse(content) if text is not None else repo_config.DEFAULTS
+    content = await tools.github.config_file(at) or b""
+    config = repo_config.parse(content) if content else repo_config.DEFAULTS
     if isinstance(config, ConfigInvalid):
         return await _end(journal, tools, "config-invalid", refusals.config_problems(config))
     if request.issue is not None and request.issue.is_pull_request:
@@ -89,7 +89,7 @@ async def _refuse(asked: Run, at: At, denied: Denied, tools: Tools) -> Refused:
         )
         if first:
             words = refusals.refusal(denied.code, run_id=asked.id, actor=request.actor.login)
-            await tools.github.post_comment(at, request.issue.number, words, comment.marker(asked.id))
+            await tools.github.post_comment(at, request.issue.number, words, marker(asked.id))
     return await _end(Journal(asked.id, tools), tools, denied.code, refusals.sentence(denied.code))
 
 
@@ -109,7 +109,7 @@ async def _greet(asked: Run, at: At, tools: Tools) -> None:
     try:
         _, posted = await asyncio.gather(
             tools.github.react(at, target(asked), EYES),
-            tools.github.post_comment(at, request.issue.number, words, comment.marker(asked.id)),
+            tools.github.post_comment(at, request.issue.number, words, marker(asked.id)),
         )
     except (failures.ThreadLocked, failures.RepositoryReadOnly):
         return

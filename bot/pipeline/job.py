@@ -18,7 +18,7 @@ from bot.runs.records import Run
 from bot.runs.store import Store
 from bot.sandbox import Sandbox
 from bot.sandbox.egress import EgressGateway
-from bot.sandbox.registries import Registries
+from bot.sandbox.registries import RegistryFinder
 
 PERCENT = {
     Stage.QUEUED: 0,
@@ -55,7 +55,7 @@ class Tools:
     sandbox: Sandbox
     broker: Broker
     egress: EgressGateway
-    registries: Callable[[], Registries]
+    registries: RegistryFinder
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
@@ -75,6 +75,8 @@ class Job:
 
     run: Run
     config: RepoConfig
+    has_config: bool = False
+    """Whether the repository has a file of settings, or the defaults hold."""
     base_sha: str | None = None
     """The commit that the run started from; None before it is known."""
 

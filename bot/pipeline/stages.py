@@ -1,6 +1,7 @@
 """Hands the engine's steps to the stages, and ends every run, however it went: the pipeline's one catch site."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -24,8 +25,10 @@ log = structlog.get_logger("bot.pipeline.stages")
 class Pipeline:
     """Implements `runs.workflows.Stages`."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, finished: Callable[[Outcome], None]) -> None:
+        """`finished` is told how each run ended."""
         self._tools = tools
+        self._finished = finished
         self._workplaces = Workplaces(tools)
 
     async def answer(self, run_id: RunId) -> None:
@@ -70,6 +73,7 @@ class Pipeline:
         await self._tools.broker.close(run_id)
         await self._workplaces.close(run_id)
         await self._tools.store.finish(run_id, ev.Complete(outcome, summary, 0, 0, pr_url), self._tools.clock())
+        self._finished(outcome)
         log.info("run.finished", run=run_id, outcome=outcome)
 
     async def _run(self, run_id: RunId) -> Run:
@@ -83,7 +87,7 @@ class Pipeline:
             self._run(run_id), self._tools.store.saved(run_id, authorize.CONFIG_ARTEFACT)
         )
         base_sha = load(Prepared, outputs, "prepare").base_sha if "prepare" in outputs else None
-        return Job(run, _config(content), base_sha)
+        return Job(run, _config(content), bool(content), base_sha)
 
 
 def _config(content: bytes | None) -> RepoConfig:

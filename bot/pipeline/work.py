@@ -7,6 +7,7 @@ import structlog
 
 from bot.agent import claude
 from bot.agent.endings import Code, Ending
+from bot.agent.prompt import RESUME_PROMPT
 from bot.errors import StageFailed
 from bot.model import Stage
 from bot.pipeline.job import Job, Journal, Tools
@@ -17,10 +18,6 @@ from bot.pipeline.workplace import BUNDLE_ARTEFACT, SESSION_ARTEFACT, Workplace,
 from bot.sandbox import SandboxFailed
 
 _SAVE_EVERY_SECONDS = 60.0
-_GO_ON = (
-    "You were interrupted. The repository is as it was when your work was last saved. "
-    "Look at what is there and go on with the task."
-)
 _ENDED = {
     Code.DONE: Ended.DONE,
     Code.NEEDS_INPUT: Ended.NEEDS_INPUT,
@@ -41,7 +38,7 @@ async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Worked:
     await Journal(job.id, tools).reach(Stage.CODING, "The agent is at work")
     prompt = await tools.store.saved(job.id, PROMPT_ARTEFACT)
     assert prompt is not None
-    words = _GO_ON if place.session.begun else prompt.decode()
+    words = RESUME_PROMPT if place.session.begun else prompt.decode()
     saving = asyncio.create_task(_save_now_and_then(job, tools, workplaces, place))
     try:
         ending = await converse(job, tools, place, words)
@@ -64,9 +61,10 @@ async def keep(job: Job, tools: Tools, workplaces: Workplaces, place: Workplace,
 async def _save(job: Job, tools: Tools, workplaces: Workplaces, place: Workplace) -> bool:
     """Whether the tree differs from the base."""
     bundle = await workplaces.harvest(place)
-    await tools.store.save(job.id, BUNDLE_ARTEFACT, bundle if bundle is not None else b"", tools.clock())
+    await tools.store.save(job.id, BUNDLE_ARTEFACT, bundle or b"", tools.clock())
     archive = await claude.save_session(tools.sandbox, place.sandbox, place.session.id)
-    await tools.store.save(job.id, SESSION_ARTEFACT, archive, tools.clock())
+    if archive is not None:
+        await tools.store.save(job.id, SESSION_ARTEFACT, archive, tools.clock())
     return bundle is not None
 
 

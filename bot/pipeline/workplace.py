@@ -125,7 +125,8 @@ class Workplaces:
 
     async def _furnish(self, job: Job, clone: Clone, journal: Journal) -> Workplace:
         tools = self._tools
-        registries = tools.registries()
+        # Only `setup` is sure to need the registries; otherwise what is known must do, so that nothing waits.
+        registries = await tools.registries.ready() if job.config.setup else tools.registries.known()
         allow = allow_list(registries, tools.egress_allow, job.config.network.allow, tools.egress_private)
 
         async def refused(refusal: Refused) -> None:

@@ -38,7 +38,8 @@ class Queues(Protocol):
 class Store:
     """All methods raise StoreUnavailable when the database cannot be used."""
 
-    def __init__(self, writing: sa.Engine, reading: sa.Engine, queues: Queues) -> None:
+    def __init__(self, writing: sa.Engine, reading: sa.Engine, queues: Queues, redact: Callable[[str], str]) -> None:
+        self._redact = redact
         self._writer = Writer(writing)
         self._reading = reading
         self._queues = queues
@@ -257,8 +258,7 @@ class Store:
 
     # Events
 
-    @staticmethod
-    def _append(c: sa.Connection, run_id: RunId, news: Sequence[ev.Event], now: datetime) -> int:
+    def _append(self, c: sa.Connection, run_id: RunId, news: Sequence[ev.Event], now: datetime) -> int:
         row = c.execute(
             sa.update(runs)
             .where(runs.c.id == run_id, runs.c.state != RunState.FINISHED)
@@ -274,7 +274,7 @@ class Store:
             if isinstance(event, ev.Progress):
                 percentage = max(percentage, event.percentage)
                 event = replace(event, percentage=percentage)  # noqa: PLW2901 -- progress never goes back
-            rows.append({"run_id": run_id, "seq": seq, "at": now, "body": ev.encode(event)})
+            rows.append({"run_id": run_id, "seq": seq, "at": now, "body": _redacted(ev.encode(event), self._redact)})
         c.execute(sa.insert(events), rows)
         if percentage != row.percentage:
             c.execute(sa.update(runs).where(runs.c.id == run_id).values(percentage=percentage))
@@ -295,6 +295,12 @@ class Store:
         return await self._read(
             lambda c: [ev.StoredEvent(r.seq, RunId(r.run_id), r.at, ev.decode(r.body)) for r in c.execute(query)]
         )
+
+    async def all_events(self, run_id: RunId) -> list[ev.StoredEvent]:
+        found: list[ev.StoredEvent] = []
+        while page := await self.events_after(run_id, found[-1].seq if found else 0):
+            found += page
+        return found
 
     # Money
 
@@ -373,3 +379,16 @@ class Store:
             return holder in (None, run_id)
 
         return await self._writer.write(work)
+
+
+def _redacted(body: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 -- JSON
+    """The same JSON with every text in it redacted: what is stored here is read by everyone."""
+    match body:
+        case str():
+            return redact(body)
+        case dict():
+            return {key: _redacted(value, redact) for key, value in body.items()}
+        case list():
+            return [_redacted(value, redact) for value in body]
+        case _:
+            return body

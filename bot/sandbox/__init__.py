@@ -38,6 +38,10 @@ class Finished:
     output: bytes
     seconds: float
     timed_out: bool = False
+    cut: bool = False
+    """There was more output than the limit asked for; its beginning and its end were kept, half of the limit each."""
+    reason: str = ""
+    """Why we ended it: `disk` or `memory` where a limit did; empty otherwise."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What people and GitHub reach over HTTP: the door for deliveries, and runs as JSON, stream and page."""

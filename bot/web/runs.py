@@ -130,4 +130,5 @@ def _summary(run: Run) -> dict[str, object]:
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         "last_event": run.last_seq,
+        "reported": run.reported_final or run.comment_id is None,
     }

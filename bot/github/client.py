@@ -1,0 +1,395 @@
+"""The calls we make to GitHub, in our words."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from bot.github import answers
+from bot.github.answers import (
+    At,
+    Author,
+    CommitOnGitHub,
+    OnComment,
+    OnIssue,
+    OnReviewComment,
+    OpenedPull,
+    SignedCommit,
+    Target,
+    ThreadComment,
+    TreeEntry,
+)
+from bot.github.calls import Calls
+from bot.github.failures import BaseMissing, Forbidden, NotFound, NothingToMerge, Unprocessable
+from bot.github.limits import CONTENT, WRITE, Limits
+from bot.github.tokens import ANSWER, ANSWER_PULL_REQUEST, CLONE, PUBLISH, Scope, Tokens
+from bot.intake.access import Permission
+from bot.intake.repo_config import PATH as CONFIG_PATH
+from bot.model import Actor, Sha
+
+API_VERSION = "2026-03-10"
+"""What github.com gets; GitHub Enterprise Server may need 2022-11-28."""
+
+_PAGE = 100
+_MAX_PAGES = 20
+
+
+class Client:
+    """Everything but the installation tokens' and the limits' state is in GitHub; safe to use from many tasks."""
+
+    def __init__(self, *, app_id: str, web_url: str, calls: Calls, tokens: Tokens) -> None:
+        self._app_id = app_id
+        self._web_url = web_url.rstrip("/")
+        self._calls = calls
+        self._tokens = tokens
+        self._reactions: dict[tuple[int, Target, str], int] = {}
+
+    # Tokens for git, and where git finds the repository.
+
+    async def clone_token(self, at: At) -> str:
+        return await self._tokens.token(at.installation_id, at.repo.id, CLONE)
+
+    async def push_token(self, at: At) -> str:
+        return await self._tokens.token(at.installation_id, at.repo.id, PUBLISH)
+
+    def git_url(self, at: At) -> str:
+        return f"{self._web_url}/{quote(self._calls.full_name(at))}.git"
+
+    async def author(self, at: At) -> Author:
+        """The app's bot, as GitHub knows it in commits."""
+        login = f"{await self._tokens.app_slug()}[bot]"
+        reply = await self._calls.look_up(at, f"/users/{quote(login)}", scope=PUBLISH)
+        host = urlsplit(self._web_url).hostname
+        return Author(login, f"{reply.body['id']}+{login}@users.noreply.{host}")
+
+    # Who asks, and what the repository says.
+
+    async def permission(self, at: At, actor: Actor) -> Permission | None:
+        """What GitHub grants the login now; None when it knows none. The answer's id may be somebody else's."""
+        try:
+            reply = await self._calls.send(
+                at, "GET", f"/collaborators/{quote(actor.login)}/permission", scope=_answering(at), urgent=True
+            )
+        except NotFound:
+            return None
+        return answers.permission(reply.body)
+
+    async def config_file(self, at: At) -> bytes | None:
+        """`.github/backspace.yml` of the default branch; None when there is none."""
+        return await self.file(at, CONFIG_PATH)
+
+    async def file(self, at: At, path: str, ref: str = "") -> bytes | None:
+        """A file's content at `ref`, by default at the default branch; None when there is none."""
+        params: dict[str, str | int] = {"ref": ref} if ref else {}
+        try:
+            reply = await self._calls.send(
+                at, "GET", f"/contents/{quote(path)}", params=params, scope=_answering(at), urgent=True
+            )
+        except NotFound:
+            return None
+        return answers.file_content(reply.body)
+
+    # The thread.
+
+    async def comments(self, at: At, number: int, until: datetime) -> list[ThreadComment]:
+        """The thread's comments made up to `until`, oldest first; the caller looks at when each was edited."""
+        found: list[ThreadComment] = []
+        for page in range(1, _MAX_PAGES + 1):
+            reply = await self._calls.send(
+                at,
+                "GET",
+                f"/issues/{number}/comments",
+                params={"per_page": _PAGE, "page": page},
+                scope=_answering(at),
+            )
+            found += [answers.comment(item) for item in reply.body]
+            if not reply.has_next_page or (found and found[-1].created_at > until):
+                break
+        return [comment for comment in found if comment.created_at <= until]
+
+    async def react(self, at: At, target: Target, content: str) -> None:
+        """GitHub answers a reaction that is there already as if it were new: safe to repeat."""
+        self._reactions[(at.repo.id, target, content)] = await self._reaction_id(at, target, content)
+
+    async def unreact(self, at: At, target: Target, content: str) -> None:
+        """Take our reaction back; one that is gone already is no error."""
+        known = self._reactions.pop((at.repo.id, target, content), None)
+        # Reacting again is the shortest way to the id of a reaction made by an earlier process.
+        reaction_id = known if known is not None else await self._reaction_id(at, target, content)
+        try:
+            await self._calls.send(
+                at,
+                "DELETE",
+                f"{_reactions_path(target)}/{reaction_id}",
+                scope=_reacting(at, target),
+                weight=WRITE,
+                urgent=True,
+            )
+        except NotFound:
+            return
+
+    async def _reaction_id(self, at: At, target: Target, content: str) -> int:
+        reply = await self._calls.send(
+            at,
+            "POST",
+            _reactions_path(target),
+            body={"content": content},
+            scope=_reacting(at, target),
+            weight=WRITE,
+            urgent=True,
+        )
+        return int(reply.body["id"])
+
+    async def post_comment(self, at: At, number: int, body: str, marker: str) -> int:
+        """The new comment's id. `marker` stands in `body` and tells this comment from all others of ours."""
+        return await self._calls.create(
+            at,
+            f"/issues/{number}/comments",
+            body={"body": body},
+            parse=lambda answer: int(answer["id"]),
+            find=lambda: self.find_comment(at, number, marker),
+            scope=_answering(at),
+            weight=CONTENT,
+            urgent=True,
+        )
+
+    async def find_comment(self, at: At, number: int, marker: str, since: datetime | None = None) -> int | None:
+        """Our own comment that carries the marker in its first line: others may copy a marker."""
+        params: dict[str, str | int] = {"per_page": _PAGE}
+        if since:
+            params["since"] = since.isoformat().replace("+00:00", "Z")
+        for page in range(1, _MAX_PAGES + 1):
+            reply = await self._calls.send(
+                at,
+                "GET",
+                f"/issues/{number}/comments",
+                params={**params, "page": page},
+                scope=_answering(at),
+                urgent=True,
+            )
+            for comment in map(answers.comment, reply.body):
+                if self.is_ours(comment) and marker in comment.body.partition("\n")[0]:
+                    return comment.id
+            if not reply.has_next_page:
+                break
+        return None
+
+    def is_ours(self, comment: ThreadComment) -> bool:
+        return comment.author_type == "Bot" and comment.app_id == self._app_id
+
+    async def edit_comment(self, at: At, comment_id: int, body: str, *, urgent: bool = False) -> bool:
+        """False when the comment has been deleted."""
+        try:
+            await self._calls.send(
+                at,
+                "PATCH",
+                f"/issues/comments/{comment_id}",
+                body={"body": body},
+                scope=_answering(at),
+                weight=CONTENT,
+                urgent=urgent,
+            )
+        except NotFound:
+            return False
+        return True
+
+    async def add_labels(self, at: At, number: int, labels: Sequence[str]) -> None:
+        """Labels that the thread has already are no error."""
+        await self._calls.send(
+            at, "POST", f"/issues/{number}/labels", body={"labels": list(labels)}, scope=PUBLISH, weight=WRITE
+        )
+
+    async def create_label(self, at: At, name: str, color: str, description: str) -> bool:
+        """Make the repository's label; False when it is there already. `color`: six hex digits."""
+        body = {"name": name, "color": color, "description": description}
+        try:
+            # A label is found by its name: a second POST cannot make a second one.
+            await self._calls.send(at, "POST", "/labels", body=body, scope=_answering(at), weight=WRITE)
+        except Unprocessable as exc:
+            if "already_exists" in str(exc):
+                return False
+            raise
+        return True
+
+    # Commits and branches.
+
+    async def signed_commit(
+        self, at: At, base_sha: Sha, entries: Sequence[TreeEntry], message: str, parents: Sequence[Sha]
+    ) -> tuple[Sha, SignedCommit]:
+        """The tree that GitHub made of `base_sha` plus `entries`, and a commit of it on `parents`.
+
+        GitHub signs it because it names no author and no committer:
+        https://docs.github.com/en/authentication/managing-commit-signature-verification/about-commit-signature-verification#signature-verification-for-bots
+        Neither is reachable from a branch yet, so both POSTs may be repeated freely.
+        """
+        tree = [{"path": e.path, "mode": e.mode, "type": "blob", "sha": e.sha} for e in entries]
+        reply = await self._calls.send(
+            at, "POST", "/git/trees", body={"base_tree": base_sha, "tree": tree}, scope=PUBLISH, weight=WRITE
+        )
+        tree_sha = Sha(str(reply.body["sha"]))
+        reply = await self._calls.send(
+            at,
+            "POST",
+            "/git/commits",
+            body={"message": message, "tree": tree_sha, "parents": list(parents)},
+            scope=PUBLISH,
+            weight=WRITE,
+        )
+        return tree_sha, answers.signed_commit(reply.body)
+
+    async def branch_head(self, at: At, branch: str) -> Sha | None:
+        try:
+            reply = await self._calls.send(at, "GET", f"/git/ref/heads/{quote(branch)}", scope=PUBLISH)
+        except NotFound:
+            return None
+        return Sha(str(reply.body["object"]["sha"]))
+
+    async def commit(self, at: At, sha: Sha) -> CommitOnGitHub:
+        return answers.commit((await self._calls.send(at, "GET", f"/git/commits/{sha}", scope=PUBLISH)).body)
+
+    async def create_branch(self, at: At, branch: str, sha: Sha) -> Sha:
+        """The head that the branch has now: `sha`, or another one when it existed before."""
+        try:
+            return await self._calls.create(
+                at,
+                "/git/refs",
+                body={"ref": f"refs/heads/{branch}", "sha": sha},
+                parse=lambda answer: Sha(str(answer["object"]["sha"])),
+                find=lambda: self.branch_head(at, branch),
+                scope=PUBLISH,
+                weight=WRITE,
+            )
+        except Unprocessable as exc:
+            if "already exists" in str(exc).lower() and (found := await self.branch_head(at, branch)):
+                return found
+            raise
+
+    async def update_branch(self, at: At, branch: str, sha: Sha) -> bool:
+        """Move the branch forward; False when that is no fast-forward any more."""
+        try:
+            await self._calls.send(
+                at,
+                "PATCH",
+                f"/git/refs/heads/{quote(branch)}",
+                body={"sha": sha, "force": False},
+                scope=PUBLISH,
+                weight=WRITE,
+            )
+        except Unprocessable as exc:
+            if "fast forward" in str(exc).lower() or "fast-forward" in str(exc).lower():
+                return False
+            raise
+        return True
+
+    # Pull requests.
+
+    async def open_pull(self, at: At, *, branch: str, base: str, title: str, body: str, draft: bool) -> OpenedPull:
+        """Open the branch's pull request, or find it and give it this title and body.
+
+        A draft becomes an ordinary one where the plan has no drafts. Raises NothingToMerge and BaseMissing.
+        """
+        try:
+            return await self._post_pull(at, branch, base, title, body, draft=draft)
+        except (Unprocessable, Forbidden) as exc:
+            words = str(exc).lower()
+            if draft and "draft" in words:
+                return await self.open_pull(at, branch=branch, base=base, title=title, body=body, draft=False)
+            if "already exists" in words and (found := await self.find_pull(at, branch, base)):
+                return await self._edit_pull(at, found.number, title, body)
+            if "no commits between" in words:
+                raise NothingToMerge(str(exc), status=exc.status) from exc
+            if "base invalid" in words:
+                raise BaseMissing(str(exc), status=exc.status) from exc
+            raise
+
+    async def _post_pull(self, at: At, branch: str, base: str, title: str, body: str, *, draft: bool) -> OpenedPull:
+        return await self._calls.create(
+            at,
+            "/pulls",
+            body={"title": title, "head": branch, "base": base, "body": body, "draft": draft},
+            parse=lambda answer: answers.pull(answer, reused=False),
+            find=lambda: self.find_pull(at, branch, base),
+            scope=PUBLISH,
+            weight=CONTENT,
+            urgent=True,
+        )
+
+    async def find_pull(self, at: At, branch: str, base: str) -> OpenedPull | None:
+        """The open pull request from the branch."""
+        owner = self._calls.full_name(at).partition("/")[0]
+        reply = await self._calls.send(
+            at,
+            "GET",
+            "/pulls",
+            params={"head": f"{owner}:{branch}", "base": base, "state": "open"},
+            scope=PUBLISH,
+        )
+        return answers.pull(reply.body[0], reused=True) if reply.body else None
+
+    async def _edit_pull(self, at: At, number: int, title: str, body: str) -> OpenedPull:
+        reply = await self._calls.send(
+            at, "PATCH", f"/pulls/{number}", body={"title": title, "body": body}, scope=PUBLISH, weight=CONTENT
+        )
+        return answers.pull(reply.body, reused=True)
+
+
+def _answering(at: At) -> Scope:
+    return ANSWER_PULL_REQUEST if at.on_pull_request else ANSWER
+
+
+def _reacting(at: At, target: Target) -> Scope:
+    return ANSWER_PULL_REQUEST if isinstance(target, OnReviewComment) else _answering(at)
+
+
+def _reactions_path(target: Target) -> str:
+    match target:
+        case OnIssue(number):
+            return f"/issues/{number}/reactions"
+        case OnComment(comment_id):
+            return f"/issues/comments/{comment_id}/reactions"
+        case OnReviewComment(comment_id):
+            return f"/pulls/comments/{comment_id}/reactions"
+
+
+@asynccontextmanager
+async def connect(
+    *,
+    app_id: str,
+    private_key: str,
+    api_url: str,
+    web_url: str,
+    clock: Callable[[], datetime],
+    on_secret: Callable[[str], None],
+    api_version: str = API_VERSION,
+    proxy: str | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[Client]:
+    """The client of one App, with all its parts. Raises AppRefused when the private key is none."""
+    tls = ssl.create_default_context()
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(verify=tls, proxy=proxy, trust_env=False))
+        tokens = Tokens(
+            app_id=app_id,
+            private_key=private_key,
+            api_url=api_url,
+            api_version=api_version,
+            http=http,
+            clock=clock,
+            on_secret=on_secret,
+            sleep=sleep,
+        )
+        calls = Calls(
+            api_url=api_url,
+            api_version=api_version,
+            tokens=tokens,
+            limits=Limits(clock=clock, sleep=sleep),
+            tls=tls,
+            proxy=proxy,
+            sleep=sleep,
+        )
+        stack.push_async_callback(calls.aclose)
+        yield Client(app_id=app_id, web_url=web_url, calls=calls, tokens=tokens)

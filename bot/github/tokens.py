@@ -1,0 +1,212 @@
+"""The App's own token and the installation tokens it mints: one repository, only the permissions asked for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from bot.github.failures import (
+    AppRefused,
+    GitHubFailed,
+    InstallationGone,
+    InstallationSuspended,
+    PermissionMissing,
+    RepositoryNotInstalled,
+    Unavailable,
+)
+from bot.model import InstallationId
+
+_BACKDATE = timedelta(seconds=60)
+_APP_TOKEN_LIFE = timedelta(seconds=540)
+_REFRESH_BEFORE_EXPIRY = timedelta(minutes=5)
+_TIMEOUT_SECONDS = 10
+_MINT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Permissions of one token: `read`, `write` or nothing."""
+
+    contents: str = ""
+    issues: str = ""
+    pull_requests: str = ""
+
+    def permissions(self) -> dict[str, str]:
+        named = {"contents": self.contents, "issues": self.issues, "pull_requests": self.pull_requests}
+        return {name: level for name, level in named.items() if level}
+
+
+ANSWER = Scope(contents="read", issues="write")
+ANSWER_PULL_REQUEST = Scope(contents="read", issues="write", pull_requests="write")
+CLONE = Scope(contents="read")
+PUBLISH = Scope(contents="write", pull_requests="write")
+
+
+@dataclass(frozen=True)
+class _Key:
+    installation_id: InstallationId
+    repository_id: int
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class _Minted:
+    token: str
+    expires_at: datetime
+
+
+class Tokens:
+    """Mints tokens on demand and keeps each until shortly before it expires."""
+
+    def __init__(
+        self,
+        *,
+        app_id: str,
+        private_key: str,
+        api_url: str,
+        api_version: str,
+        http: httpx.AsyncClient,
+        clock: Callable[[], datetime],
+        on_secret: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`on_secret` is told every token, so that it can be redacted by value. Raises AppRefused."""
+        self._app_id = app_id
+        self._api_url = api_url.rstrip("/")
+        self._api_version = api_version
+        self._http = http
+        self._clock = clock
+        self._on_secret = on_secret
+        self._sleep = sleep
+        self._slug = ""
+        self._kept: dict[_Key, _Minted] = {}
+        self._minting: dict[_Key, asyncio.Task[_Minted]] = {}
+        try:
+            key = load_pem_private_key(private_key.encode(), password=None)
+        except (ValueError, TypeError) as exc:  # TypeError: the key is behind a passphrase
+            raise AppRefused("the app's private key is not a plain PEM") from exc
+        if not isinstance(key, RSAPrivateKey):
+            raise AppRefused("the app's private key is not an RSA key")
+        self._key = key
+
+    def app_token(self) -> str:
+        """https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app"""
+        now = self._clock()
+        claims = {"iat": now - _BACKDATE, "exp": now + _APP_TOKEN_LIFE, "iss": self._app_id}
+        return jwt.encode(claims, self._key, algorithm="RS256")
+
+    async def app_slug(self) -> str:
+        """The app's name in addresses; its bot's login is this with `[bot]`."""
+        if not self._slug:
+            response = await self._send("GET", "/app", None)
+            if response.status_code != 200:
+                raise AppRefused(f"{response.status_code} to GET /app", status=response.status_code)
+            self._slug = str(response.json()["slug"])
+        return self._slug
+
+    async def token(self, installation_id: InstallationId, repository_id: int, scope: Scope) -> str:
+        """Raises InstallationGone, InstallationSuspended, RepositoryNotInstalled, PermissionMissing,
+        AppRefused, Unavailable."""
+        key = _Key(installation_id, repository_id, scope)
+        kept = self._kept.get(key)
+        if kept and kept.expires_at - self._clock() > _REFRESH_BEFORE_EXPIRY:
+            return kept.token
+        task = self._minting.get(key)
+        if task is None:
+            task = asyncio.create_task(self._mint(key))
+            task.add_done_callback(lambda done: self._minted(key, done))
+            self._minting[key] = task
+        # Shielded: a caller that goes away must not take the token from the others who wait for it.
+        return (await asyncio.shield(task)).token
+
+    def drop(self, token: str) -> None:
+        """Forget a token that GitHub refused."""
+        for key, kept in list(self._kept.items()):
+            if kept.token == token:
+                del self._kept[key]
+
+    def forget(self, installation_id: InstallationId) -> None:
+        """Forget all tokens of an installation that was deleted, suspended or changed."""
+        for key in [key for key in self._kept if key.installation_id == installation_id]:
+            del self._kept[key]
+
+    def _minted(self, key: _Key, task: "asyncio.Task[_Minted]") -> None:
+        self._minting.pop(key, None)
+        if not task.cancelled() and task.exception() is None:
+            self._kept[key] = task.result()
+
+    async def _mint(self, key: _Key) -> _Minted:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_attempt(_MINT_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            sleep=self._sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._mint_once(key)
+        raise AssertionError("unreachable")  # AsyncRetrying returns or raises
+
+    async def _mint_once(self, key: _Key) -> _Minted:
+        body = {"repository_ids": [key.repository_id], "permissions": key.scope.permissions()}
+        response = await self._send("POST", f"/app/installations/{key.installation_id}/access_tokens", body)
+        if response.status_code != 201:
+            raise _refusal(response, key)
+        minted = _parse(response)
+        self._on_secret(minted.token)
+        return minted
+
+    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        headers = {
+            "Authorization": f"Bearer {self.app_token()}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": self._api_version,
+        }
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                return await self._http.request(method, self._api_url + path, json=body, headers=headers)
+        except (httpx.TransportError, TimeoutError) as exc:
+            raise Unavailable(f"{method} {path}: {type(exc).__name__}") from exc
+
+
+def _parse(response: httpx.Response) -> _Minted:
+    try:
+        answer: dict[str, Any] = response.json()
+        # fromisoformat takes GitHub's `Z`, with milliseconds or without.
+        return _Minted(str(answer["token"]), datetime.fromisoformat(answer["expires_at"]))
+    except (ValueError, KeyError, TypeError) as exc:
+        raise Unavailable("GitHub's answer to the minting of a token cannot be read", status=201) from exc
+
+
+def _refusal(response: httpx.Response, key: _Key) -> GitHubFailed:
+    """GitHub tells the 422s apart only by their words."""
+    status = response.status_code
+    try:
+        message = str(response.json().get("message", ""))
+    except (ValueError, AttributeError):
+        message = ""
+    words = message.lower()
+    installation = f"installation {key.installation_id}"
+    wanted = ", ".join(f"{name}: {level}" for name, level in key.scope.permissions().items())
+    kind: type[GitHubFailed] = GitHubFailed
+    text = f"{status} while minting a token: {message}"
+    if status >= 500 or status == 429:
+        kind = Unavailable
+    elif status == 401 or "integration not found" in words:
+        kind = AppRefused
+    elif status == 404:
+        kind, text = InstallationGone, f"{installation} does not exist"
+    elif status == 403 and "suspended" in words:
+        kind, text = InstallationSuspended, f"{installation} is suspended"
+    elif status == 422 and "repositor" in words:
+        kind, text = RepositoryNotInstalled, f"{installation} does not include repository {key.repository_id}"
+    elif status in (403, 422):
+        kind, text = PermissionMissing, f"{installation} does not grant {wanted} ({message})"
+    return kind(text, status=status)

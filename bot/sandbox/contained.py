@@ -1,0 +1,140 @@
+"""One bwrap process and everything inside it: started, fed, awaited and killed as one thing.
+
+All of it dies with this process: the kernel kills bwrap when the thread that started it ends (so start from a
+thread that lives as long as the worker), bwrap takes its PID namespace along, and the supervisor ends the rest
+when the lifeline closes.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.sandbox import SandboxFailed, bwrap_options
+from bot.sandbox.installation import HOST_PATH, memory_file
+
+_GONE_SECONDS = 10.0
+_STATUS_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Command:
+    """`before` are words in front of bwrap, `options` go into its memory file, `argv` runs inside."""
+
+    before: Sequence[str]
+    bwrap: Path
+    options: Sequence[str]
+    argv: Sequence[str]
+    passed: Sequence[int] = ()
+
+
+class Contained:
+    """A started one. Use from the event loop that started it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, status: int) -> None:
+        self.process = process
+        self.reason = ""
+        """Why we killed it."""
+        self._status = status
+        self._status_text = b""
+        self._namespace: int | None = None
+        os.set_blocking(status, False)
+        asyncio.get_running_loop().add_reader(status, self._read_status)
+
+    @classmethod
+    async def start(
+        cls, command: Command, *, stdin: int, stdout: int, stderr: int = asyncio.subprocess.PIPE
+    ) -> "Contained":
+        status, status_inside = os.pipe()
+        try:
+            with memory_file(bwrap_options.encode(command.options)) as options:
+                process = await asyncio.create_subprocess_exec(
+                    *command.before,
+                    str(command.bwrap),
+                    "--json-status-fd",
+                    str(status_inside),
+                    "--args",
+                    str(options),
+                    "--",
+                    *command.argv,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    env={"PATH": HOST_PATH},
+                    cwd="/",
+                    pass_fds=(options, status_inside, *command.passed),
+                )
+        except OSError as error:
+            os.close(status)
+            raise SandboxFailed(f"bwrap cannot be started: {error.strerror}") from error
+        except BaseException:
+            os.close(status)
+            raise
+        finally:
+            os.close(status_inside)
+        return cls(process, status)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self, reason: str = "") -> None:
+        self.reason = self.reason or reason
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    async def wait(self) -> int:
+        """The exit status, once nothing of it lives any more; -9 after `kill`."""
+        code = await self.process.wait()
+        if self._status >= 0:
+            self._read_status()
+            self._close_status()
+        if self._namespace is not None:
+            await self._namespace_gone(self._namespace)
+        return code
+
+    async def end(self) -> int:
+        self.kill()
+        return await self.wait()
+
+    def started(self) -> bool:
+        """Whether bwrap came as far as starting the program; else its message is on stderr. After `wait`."""
+        return b"exit-code" in self._status_text
+
+    def _read_status(self) -> None:
+        try:
+            text = os.read(self._status, _STATUS_BYTES)
+        except BlockingIOError:
+            return
+        if not text:
+            self._close_status()
+            return
+        self._status_text += text
+        first, newline, _ = self._status_text.partition(b"\n")
+        if newline and self._namespace is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._namespace = os.pidfd_open(int(json.loads(first)["child-pid"]))
+
+    def _close_status(self) -> None:
+        if self._status >= 0:
+            asyncio.get_running_loop().remove_reader(self._status)
+            os.close(self._status)
+            self._status = -1
+
+    async def _namespace_gone(self, descriptor: int) -> None:
+        """The kernel reports the namespace's first process ended only after all the others."""
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        self._namespace = None
+        loop.add_reader(descriptor, gone.set)
+        try:
+            async with asyncio.timeout(_GONE_SECONDS):
+                await gone.wait()
+        except TimeoutError as error:
+            raise SandboxFailed("a program in the sandbox does not die") from error
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)

@@ -1,0 +1,224 @@
+"""Settings become every part, once; the only module that names the concrete classes."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from bot import telemetry
+from bot.broker.prices import Price, PriceTable
+from bot.broker.proxy import Broker
+from bot.errors import SettingProblem, SettingsError
+from bot.github.checkout import Checkout
+from bot.github.client import connect
+from bot.github.git import Git
+from bot.github.publish import Publisher
+from bot.github.quarantine import Quarantine
+from bot.model import RunId
+from bot.pipeline.job import Limits, Tools
+from bot.pipeline.stages import Pipeline
+from bot.redaction import Redactor
+from bot.runs import database
+from bot.runs.engine import Caps, Engine
+from bot.runs.janitor import Janitor
+from bot.runs.reporter import Reporter
+from bot.runs.store import Store
+from bot.sandbox.bubblewrap import Bubblewrap
+from bot.sandbox.egress import EgressGateway
+from bot.sandbox.registries import RegistryFinder
+from bot.settings import Settings
+from bot.telemetry import Metrics
+from bot.web import routes
+from bot.web.door import Door
+from bot.web.runs import RunReaders
+
+_FILE_THREADS = 8
+_STREAMS_END_SECONDS = 5
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+log = structlog.get_logger("bot.wiring")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_run_id() -> RunId:
+    return RunId(str(uuid.uuid4()))
+
+
+@dataclass
+class Backspace:
+    """The parts of one process."""
+
+    web: Starlette
+    engine: Engine
+    pipeline: Pipeline
+    reporter: Reporter
+    janitor: Janitor
+    registries: RegistryFinder
+    ready: bool = False
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Backspace]:
+    """Every part, connected; nothing runs yet."""
+    app = settings.github_app
+    if app is None or settings.anthropic_api_key is None:
+        raise SettingsError([SettingProblem("GITHUB_APP_ID", "is not set", "Set what `serve` needs.")])
+    home = settings.home
+    url = settings.database_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(database.exclusive(url))
+        writing = database.open_engine(url, pool_size=1, isolation=None)
+        reading = database.open_engine(url, pool_size=4)
+        database.migrate(writing)
+        engine = Engine(
+            url,
+            Caps(settings.max_runs, settings.max_runs_per_installation, settings.run_timeout_minutes * 60.0),
+        )
+        engine.migrate()
+        store = Store(writing, reading, engine, redactor.redact)
+        stack.callback(store.close)
+        files = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
+        github = await stack.enter_async_context(
+            connect(
+                app_id=str(app.id),
+                private_key=app.private_key.get_secret_value(),
+                api_url=settings.github_api_url,
+                web_url=settings.github_url,
+                clock=now,
+                on_secret=redactor.add,
+                api_version=settings.github_api_version,
+            )
+        )
+        git = Git(home=home / "git")
+        quarantine = Quarantine(git, executor=files)
+        sandbox = await stack.enter_async_context(Bubblewrap(root=home / "sandboxes", tools=home / "tools"))
+        egress = await stack.enter_async_context(EgressGateway(home / "egress"))
+        prices = {model: Price(**price.model_dump()) for model, price in settings.prices.items()}
+        broker = Broker(
+            upstream=settings.anthropic_base_url,
+            api_key=settings.anthropic_api_key.get_secret_value(),
+            sockets=home / "broker",
+            prices=PriceTable(prices),
+        )
+        stack.push_async_callback(broker.shutdown)
+        registries = RegistryFinder(cache=home / "registries.json", environment=os.environ, clock=now)
+        metrics = Metrics()
+        tools = Tools(
+            store=store,
+            github=github,
+            checkout=Checkout(git, executor=files),
+            quarantine=quarantine,
+            publisher=Publisher(github, quarantine, clock=now),
+            sandbox=sandbox,
+            broker=broker,
+            egress=egress,
+            registries=registries,
+            clock=now,
+            monotonic=time.monotonic,
+            sleep=asyncio.sleep,
+            new_id=lambda: str(uuid.uuid4()),
+            new_token=lambda: _known(secrets.token_urlsafe(32), redactor),
+            limits=Limits(
+                run_budget_usd=settings.run_budget_usd,
+                daily_budget_usd=settings.daily_budget_usd,
+                run_timeout_minutes=settings.run_timeout_minutes,
+                model=settings.model,
+            ),
+            egress_allow=settings.egress_allow,
+            egress_private=settings.egress_private_hosts,
+            checkouts=home / "checkouts",
+            public_url=settings.public_url.rstrip("/"),
+        )
+        pipeline = Pipeline(tools, finished=metrics.run_finished)
+        parts = Backspace(
+            web=Starlette(),
+            engine=engine,
+            pipeline=pipeline,
+            reporter=Reporter(store, github, clock=now, public_url=tools.public_url),
+            janitor=Janitor(store, engine, pipeline, sandbox),
+            registries=registries,
+        )
+        parts.web = routes.build(
+            door=Door(
+                store=store,
+                secrets=[secret.get_secret_value().encode() for secret in app.webhook_secrets],
+                command=settings.command,
+                label=settings.label,
+                app_id=app.id,
+                clock=now,
+                new_run_id=new_run_id,
+                count=metrics.delivery,
+            ),
+            readers=RunReaders(store, open_to_all=not settings.require_auth and settings.host in _LOOPBACK),
+            store=store,
+            ready=lambda: parts.ready,
+            metrics=lambda: (metrics.render(), metrics.content_type),
+            broker=[Mount("/broker", app=broker.asgi)],
+        )
+        yield parts
+
+
+def _known(token: str, redactor: Redactor) -> str:
+    """A secret that we made is redacted like any other."""
+    redactor.add(token)
+    return token
+
+
+def _secrets(settings: Settings) -> list[str]:
+    app = settings.github_app
+    given = [settings.anthropic_api_key, settings.daytona_api_key, settings.github_token, settings.github_client_secret]
+    found = [secret.get_secret_value() for secret in given if secret is not None]
+    if app is not None:
+        found += [app.private_key.get_secret_value(), *(s.get_secret_value() for s in app.webhook_secrets)]
+    return found
+
+
+async def serve(settings: Settings) -> None:
+    """Web and worker until SIGTERM or SIGINT; what is interrupted goes on after the next start."""
+    redactor = Redactor(_secrets(settings))
+    telemetry.configure(form=settings.log, redact=redactor.redact, stream=sys.stderr)
+    async with assemble(settings, redactor) as parts:
+        await parts.janitor.start()
+        await parts.engine.start(parts.pipeline)
+        loops = [
+            asyncio.create_task(parts.reporter.serve()),
+            asyncio.create_task(parts.janitor.serve()),
+            asyncio.create_task(parts.registries.refresh()),
+        ]
+        config = uvicorn.Config(
+            parts.web,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=_STREAMS_END_SECONDS,
+        )
+        parts.ready = True
+        log.info("server.started", url=settings.public_url, sandbox=settings.sandbox)
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                await uvicorn.Server(config).serve()
+        finally:
+            parts.ready = False
+            log.info("server.stopping")
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await parts.engine.stop()

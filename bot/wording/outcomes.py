@@ -1,0 +1,57 @@
+"""How a run ended, as its last event says it: read in the comment, on the page and in the terminal. No I/O."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bot.markdown import code_span, one_line
+
+_MAX_VIOLATIONS = 20
+
+
+class Violation(Protocol):
+    """One reason why a diff must not leave."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+
+
+def gates_refused(violations: Sequence[Violation]) -> str:
+    """Names every file and rule; the work is kept as a patch."""
+    shown = [_violation(violation) for violation in violations[:_MAX_VIOLATIONS]]
+    more = len(violations) - len(shown)
+    rest = [f"- and {more} more"] if more > 0 else []
+    lead = "The change is not published, because it breaks rules that protect this repository:"
+    return "\n".join(
+        [lead, "", *shown, *rest, "", "Nothing was pushed. The work is kept as a patch, on the run's page."]
+    )
+
+
+def _violation(violation: Violation) -> str:
+    line = f" line {violation.line}" if violation.line is not None else ""
+    place = f"{code_span(one_line(violation.path, 300))}{line}: " if violation.path else ""
+    return f"- {place}{one_line(violation.detail, 300)} ({code_span(violation.rule)})"
+
+
+def no_changes(answer: str) -> str:
+    """The agent's own words say why."""
+    return answer.strip() or "The agent ended without changing a file and gave no reason."
+
+
+def merged_already(base: str) -> str:
+    return f"{code_span(one_line(base, 200))} has this change already, so there is nothing to merge."
+
+
+def ended(how: str, answer: str, public: str, next_step: str, *, branch: str = "") -> str:
+    """A run that ended before its work was done. `how` is the outcome's word; `branch` holds what was done."""
+    why = f"{public} {next_step}".strip()
+    kept = f"The work so far is on the branch {code_span(branch)}." if branch else ""
+    words = answer.strip()
+    if words and how != "needs_input":
+        words = f"The agent's last words:\n\n{words}"
+    return "\n\n".join(filter(None, [words, kept] if how == "needs_input" else [why, kept, words]))

@@ -1,0 +1,130 @@
+"""A pull request: what and why, evidence, and what the agent saw. No I/O."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bot.events import StoredEvent
+from bot.markdown import Where, code_span, cut, one_line, sanitise, sanitise_line
+from bot.model import CheckResult, RunId, RunRequest, Usage, Withheld
+from bot.runs.view import view_of
+from bot.wording import names
+from bot.wording.amounts import count, duration, used
+from bot.wording.evidence import CONFIG_HINT, blocked, details, evidence
+from bot.wording.marker import marker
+
+_MAX_CHARACTERS = 60_000
+_SUMMARY_CHARACTERS = 24_000
+_PROMPT_CHARACTERS = 2_000
+_NOTE_CHARACTERS = 300
+_MAX_NOTES = 20
+_REASON = re.compile(r"[a-z_]{1,40}")
+
+
+@dataclass(frozen=True)
+class Facts:
+    run_id: RunId
+    run_url: str
+    request: RunRequest
+    answer: str
+    """The agent's own words."""
+    before: Sequence[CheckResult]
+    after: Sequence[CheckResult]
+    not_run: str
+    """Why no checks ran; empty when they did."""
+    comments_shown: int = 0
+    withheld: Withheld = field(default_factory=Withheld)
+    instruction_files: Sequence[str] = ()
+    """Paths, such as CLAUDE.md."""
+    config_file: bool | None = None
+    """Whether the repository has a `.github/backspace.yml`; None: not said."""
+    gates: Sequence[str] = ()
+    """One line each: what was looked at before the push, and what was found."""
+    unsigned_reason: str = ""
+    """Why GitHub does not show the commit as verified; empty when it does."""
+    usage: Usage = field(default_factory=Usage)
+    budget_usd: float | None = None
+    model: str = ""
+    seconds: float = 0.0
+    events: Sequence[StoredEvent] = ()
+
+
+def title(text: str, issue_number: int | None = None) -> str:
+    """Of the issue's title or the prompt. The issue's number stands in the body."""
+    del issue_number
+    return names.title(text)
+
+
+def body(facts: Facts) -> str:
+    repo = facts.request.repo.full_name
+    issue = facts.request.issue
+    summary = cut(sanitise(facts.answer, where=Where.PULL_REQUEST, repo=repo), _SUMMARY_CHARACTERS)
+    parts = [
+        summary or "The agent gave no summary.",
+        f"Closes #{issue.number}" if issue and not issue.is_pull_request else "",
+        "### Evidence",
+        _evidence(facts, repo),
+        blocked(view_of(facts.events).refused_hosts),
+        _unsigned(facts.unsigned_reason),
+        _asked(facts, repo),
+        _seen(facts),
+        _gates(facts, repo),
+        _footer(facts),
+    ]
+    return cut(marker(facts.run_id) + "\n" + "\n\n".join(filter(None, parts)), _MAX_CHARACTERS)
+
+
+def _evidence(facts: Facts, repo: str) -> str:
+    table = evidence(facts.before, facts.after)
+    if not table:
+        why = sanitise_line(facts.not_run, _NOTE_CHARACTERS, where=Where.PULL_REQUEST, repo=repo)
+        hint = "" if "backspace.yml" in why else f" {CONFIG_HINT}"
+        return f"Checks: not run{f', because {why}' if why else ''}.{hint}"
+    return f"Backspace ran these commands itself, before the change and on the commit of this pull request:\n\n{table}"
+
+
+def _unsigned(reason: str) -> str:
+    if not reason:
+        return ""
+    shown = f" (`{reason}`)" if _REASON.fullmatch(reason) else ""
+    return f"GitHub does not show this commit as verified{shown}: it could not be made through GitHub's API."
+
+
+def _asked(facts: Facts, repo: str) -> str:
+    words = cut(sanitise(facts.request.prompt, where=Where.PULL_REQUEST, repo=repo), _PROMPT_CHARACTERS)
+    return details("What was asked for", words) if words else ""
+
+
+def _seen(facts: Facts) -> str:
+    withheld = facts.withheld
+    lines = [f"{count(facts.comments_shown, 'comment')} of the thread included"]
+    if withheld.by_others:
+        lines.append(f"{count(withheld.by_others, 'comment')} left out: by people without write access")
+    if withheld.edited_later:
+        lines.append(f"{count(withheld.edited_later, 'comment')} left out: edited after the request")
+    if withheld.hidden_spans:
+        lines.append(f"{count(withheld.hidden_spans, 'hidden passage')} taken out, such as HTML comments")
+    branch = code_span(one_line(facts.request.repo.default_branch, 200))
+    files = ", ".join(code_span(one_line(path, 200)) for path in facts.instruction_files)
+    lines.append(f"Instructions from {branch}: {files or 'none, there is no CLAUDE.md or AGENTS.md'}")
+    found = {True: f"`.github/backspace.yml` from {branch}", False: "the defaults", None: f"as on {branch}"}
+    lines.append(f"Configuration: {found[facts.config_file]}")
+    return details("What the agent saw", "\n".join(f"- {line}" for line in lines))
+
+
+def _gates(facts: Facts, repo: str) -> str:
+    lines = [sanitise_line(gate, _NOTE_CHARACTERS, where=Where.PULL_REQUEST, repo=repo) for gate in facts.gates]
+    return details("Looked at before the push", "\n".join(f"- {line}" for line in lines[:_MAX_NOTES])) if lines else ""
+
+
+def _footer(facts: Facts) -> str:
+    request = facts.request
+    measures = [duration(facts.seconds), used(facts.usage.cost_usd, facts.budget_usd)]
+    if facts.model:
+        measures.append(f"model {code_span(one_line(facts.model, 100))}")
+    if facts.run_url:
+        measures.append(f"[the run]({facts.run_url})")
+    # The one mention that is meant: who asked hears of the pull request.
+    asker = f"@{request.actor.login}" if request.actor.id > 0 else code_span(one_line(request.actor.login, 100))
+    where = f" in #{request.issue.number}" if request.issue else ""
+    return f"Requested by {asker}{where} · " + " · ".join(measures)

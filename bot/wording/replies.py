@@ -1,0 +1,58 @@
+"""Short answers to `stop`, `retry`, `status`, `help` and the like. No I/O."""
+
+from bot.markdown import code_span, one_line
+from bot.model import RunId
+from bot.wording.comment import queued
+from bot.wording.marker import marker
+
+
+def _reply(run_id: RunId | None, words: str) -> str:
+    return f"{marker(run_id)}\n{words}" if run_id else words
+
+
+def help_text(command: str = "/backspace", label: str = "backspace") -> str:
+    """Every command."""
+    return "\n".join(
+        [
+            "**Backspace** turns what you ask for into a pull request.",
+            "",
+            "| Comment | What happens |",
+            "| --- | --- |",
+            f"| `{command} <what to do>` | It works on this and opens a pull request |",
+            f"| `{command} stop` | The latest run of this thread ends; its work is kept |",
+            f"| `{command} retry` | The latest run of this thread is tried again |",
+            f"| `{command} status` | Where the latest run of this thread stands |",
+            f"| `{command} help` | This |",
+            "",
+            f"The command starts a line. The label {code_span(one_line(label, 50))} asks for what the issue says. "
+            + "Only people with write access can ask.",
+        ]
+    )
+
+
+def stopping(run_id: RunId) -> str:
+    return _reply(run_id, "Stopping it. What was done so far is kept.")
+
+
+def retrying(run_id: RunId, ahead: int = 0) -> str:
+    return _reply(run_id, f"Trying again: {queued(ahead)}." if ahead else "Trying again.")
+
+
+def no_run(command: str = "/backspace") -> str:
+    return f"There is no run in this thread yet. Ask for one with `{command} <what to do>`."
+
+
+def already_ended(run_id: RunId, command: str = "/backspace") -> str:
+    return _reply(run_id, f"The latest run of this thread has ended. `{command} retry` tries it again.")
+
+
+def still_running(run_id: RunId) -> str:
+    return _reply(run_id, "The latest run of this thread is still at work.")
+
+
+def edited_comment(command: str = "/backspace") -> str:
+    return f"An edited comment starts nothing, so that nobody's words change under a request. Comment `{command}` anew."
+
+
+def same_request(run_id: RunId) -> str:
+    return _reply(run_id, "This was asked for already; the run above is about it.")

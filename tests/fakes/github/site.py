@@ -1,0 +1,42 @@
+"""One host: the API below its prefix, git and pages beside it, the controls of the stand-in below `/_`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.types import Receive, Scope, Send
+
+from tests.fakes.github.control import control_routes
+from tests.fakes.github.description import Description
+from tests.fakes.github.faults import Faults
+from tests.fakes.github.log import Log
+from tests.fakes.github.operations import Parts
+from tests.fakes.github.pages import page_routes
+from tests.fakes.github.rest import Rest
+from tests.fakes.github.smart_http import SmartHttp
+
+if TYPE_CHECKING:
+    from tests.fakes.github.fake import FakeGitHub
+
+from starlette.routing import Router
+
+
+class Site:
+    def __init__(self, fake: FakeGitHub, parts: Parts, faults: Faults, description: Description, log: Log) -> None:
+        self._rest = Rest(parts, faults, description, log)
+        self._git = SmartHttp(parts, faults, log)
+        self._router = Router(routes=[*control_routes(fake), *page_routes(fake)])
+
+    def close(self) -> None:
+        self._rest.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if self._git.concerns(path):
+            await self._git(scope, receive, send)
+        elif self._rest.concerns(path):
+            await self._rest(scope, receive, send)
+        else:
+            await self._router(scope, receive, send)

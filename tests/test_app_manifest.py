@@ -1,0 +1,54 @@
+"""app.yml asks GitHub for what the code needs and for nothing more."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.shared_data import SHARED_DATA, needs_shared_data
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def manifest() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "app.yml").read_text())
+    return loaded
+
+
+def test_permissions_are_those_the_code_uses(manifest: dict[str, Any]) -> None:
+    assert manifest["default_permissions"] == {
+        "metadata": "read",
+        "contents": "write",
+        "issues": "write",
+        "pull_requests": "write",
+    }
+
+
+def test_events_are_those_the_door_reads(manifest: dict[str, Any]) -> None:
+    assert manifest["default_events"] == ["issues", "issue_comment"]
+
+
+def test_installable_on_the_owning_account_only(manifest: dict[str, Any]) -> None:
+    assert manifest["public"] is False
+
+
+def test_addresses_are_left_to_the_registration(manifest: dict[str, Any]) -> None:
+    """A key in app.yml wins over what the registration page fills in, so an address here would be everyone's."""
+    assert not {"url", "hook_attributes", "redirect_url", "setup_url"} & manifest.keys()
+
+
+def test_every_permission_is_explained_in_the_readme(manifest: dict[str, Any]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, level in manifest["default_permissions"].items():
+        assert f"`{name}: {level}`" in readme
+
+
+@needs_shared_data
+def test_permission_names_and_levels_are_githubs(manifest: dict[str, Any]) -> None:
+    description = json.loads((SHARED_DATA / "github" / "openapi-2026-03-10.json").read_text())
+    known = description["components"]["schemas"]["app-permissions"]["properties"]
+    for name, level in manifest["default_permissions"].items():
+        assert level in known[name]["enum"]
