@@ -39,7 +39,8 @@ The modules
                     characters  cutting  html_text  inline  parsing  pieces  plain  references  sanitising
     redaction       secrets out of what is stored or posted
     wording/        every word people read on GitHub
-                    amounts  comment  evidence  kept  marker  names  outcome  pull_request  refusals  replies
+                    amounts  comment  evidence  kept  marker  names  outcome  outcomes  pull_request  refusals
+                    replies
     telemetry       log lines and counters
     settings        the deployment's settings, or every problem with them at once
     setting_types   the forms that values of settings have

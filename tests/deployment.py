@@ -192,6 +192,20 @@ class Deployment:
         lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
         return [json.loads(line.removeprefix("data: ")) for line in lines]
 
+    def events_so_far(self, run_id: str, after: int) -> Iterator[dict[str, Any]]:
+        """Events from the one behind `after`, each with its `id`, until the stream has been silent for a moment."""
+        url = f"{self.backspace.url}/api/runs/{run_id}/events"
+        with (
+            contextlib.suppress(httpx.ReadTimeout),
+            httpx.stream("GET", url, params={"after": after}, timeout=httpx.Timeout(5, read=0.3)) as stream,
+        ):
+            number = 0
+            for line in stream.iter_lines():
+                if line.startswith("id: "):
+                    number = int(line.removeprefix("id: "))
+                elif line.startswith("data: "):
+                    yield {"id": number, **json.loads(line.removeprefix("data: "))}
+
 
 SAMPLE_CONFIG = "checks:\n  - python3 -m unittest -q\n"
 SAMPLE = {**CALC_FILES, ".github/backspace.yml": SAMPLE_CONFIG}

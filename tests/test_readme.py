@@ -1,4 +1,4 @@
-"""The README keeps up with the code: settings, routes, keys of the config file, commands."""
+"""The README keeps up with the code: settings, routes, codes, commands, keys of the config file."""
 
 import ast
 import re
@@ -7,8 +7,12 @@ import pytest
 import yaml
 
 from bot import settings
+from bot.cli import backspace
+from bot.github.gates import Rule
 from bot.intake import repo_config
 from bot.intake.repo_config import RepoConfig
+from bot.model import Outcome
+from bot.wording.refusals import SENTENCES
 from tests.project import ROOT, short, sources, tree
 
 README = (ROOT / "README.md").read_text()
@@ -33,6 +37,26 @@ def test_the_config_example_is_valid() -> None:
 @pytest.mark.parametrize("key", RepoConfig.model_fields)
 def test_every_key_of_the_config_file_is_explained(key: str) -> None:
     assert re.search(rf"^\|.*`{key}(?:\.\w+)?`.*\|", section("### `.github/backspace.yml`"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_every_refusal_is_explained(code: str) -> None:
+    assert f"`{code}`" in section("### When it says no")
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_every_gate_is_explained(rule: Rule) -> None:
+    assert f"`{rule}`" in section("### When it says no")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_is_explained(outcome: Outcome) -> None:
+    assert f"`{outcome}`" in section("## For developers on GitHub")
+
+
+def test_commands_are_those_that_exist() -> None:
+    told = README.replace(section("### Not yet"), "")
+    assert set(re.findall(r"(?:`|bin/)backspace ([a-z]+)", told)) == set(backspace.commands)
 
 
 def routes() -> list[str]:

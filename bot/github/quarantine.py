@@ -75,6 +75,7 @@ class Quarantine:
                 repository=repository,
                 settings=_FSCK,
             )
+            await self._check(repository)
         except GitRefused as exc:
             raise BundleRefused(str(exc).replace(str(into), "<quarantine>")) from exc
         head = await self._resolve(repository, f"{_HEAD_REF}^{{commit}}")
@@ -82,6 +83,15 @@ class Quarantine:
         if descends.exit_code == 1:
             raise BundleRefused("the work does not descend from the commit that it started from")
         return Quarantined(repository, base, head, await self._resolve(repository, f"{head}^{{tree}}"))
+
+    async def _check(self, repository: Path) -> None:
+        """Look at every object that came in: before git 2.46, a fetch from a bundle leaves that out.
+
+        https://git-scm.com/docs/git-index-pack#Documentation/git-index-pack.txt---strictmsg-idseverity
+        """
+        for pack in await self._in_thread(_packs, repository):
+            index = repository.parent / "checked.idx"
+            await self._git.run("index-pack", "--strict", "-o", str(index), str(pack), repository=repository)
 
     async def changes(self, work: Quarantined) -> Diff:
         """All that differs between base and head; renames are a deletion and an addition."""
@@ -207,6 +217,10 @@ def _borrow(pristine: Path, repository: Path) -> None:
     (repository / "objects" / "info" / "alternates").write_text(f"{pristine / 'objects'}\n")
     if (pristine / "shallow").exists():
         shutil.copyfile(pristine / "shallow", repository / "shallow")
+
+
+def _packs(repository: Path) -> list[Path]:
+    return sorted((repository / "objects" / "pack").glob("*.pack"))
 
 
 def _store(bundle: bytes | Path, place: Path) -> int:

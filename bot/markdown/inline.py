@@ -11,7 +11,7 @@ from markdown_it.tree import SyntaxTreeNode
 from bot.markdown.characters import strip_unsafe_characters
 from bot.markdown.html_text import html_text, image_note
 from bot.markdown.pieces import code_span, escape
-from bot.markdown.references import Where, is_live_link, live
+from bot.markdown.references import Where, end_of_word, is_live_link, live
 
 _SCHEMES = {"http", "https", "mailto"}
 _HREF = str.maketrans({c: f"%{ord(c):02X}" for c in "()<>[]\\`| \"'"})
@@ -117,10 +117,11 @@ def _write_one_line(text: str, setting: Setting, line: _Line) -> None:
     done = 0
     before, at_start = line.seen, line.at_start
     for found in live(text, where=setting.where, repo=setting.repo, before=before, at_line_start=at_start):
+        if found.start < done:
+            continue
         line.add(escape(text[done : found.start], in_table=setting.in_table), text[done : found.start])
-        piece = text[found.start : found.end]
-        line.add(code_span(piece, in_table=setting.in_table), piece)
-        done = found.end
+        done = end_of_word(text, found.end)
+        line.add(code_span(text[found.start : done], in_table=setting.in_table), text[found.start : done])
     line.add(escape(text[done:], in_table=setting.in_table), text[done:])
 
 

@@ -29,9 +29,10 @@ _FOUND = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _CLOSING_WORD = re.compile(
-    r"(?<![a-z0-9_])(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\s*:?\s*$", re.IGNORECASE | re.ASCII
+    r"(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\s*:?\s*$", re.IGNORECASE | re.ASCII
 )
 _COMMAND = re.compile(r"/[A-Za-z][\w-]*(?![\w/.-])", re.ASCII)
+_REST_OF_WORD = re.compile(r"[\w@#/.-]*\w", re.ASCII)
 _LOOK_BACK_CHARACTERS = 40
 
 
@@ -76,6 +77,12 @@ def live(text: str, *, where: Where, repo: str, before: str = "", at_line_start:
         if item.start >= end:
             yield item
             end = item.end
+
+
+def end_of_word(text: str, end: int) -> int:
+    """What a word holds behind a broken part could come alive, once that part stands apart: `@one@two`."""
+    rest = _REST_OF_WORD.match(text, end)
+    return rest.end() if rest else end
 
 
 def is_live_link(href: str, *, where: Where, repo: str, before: str) -> bool:

@@ -15,9 +15,7 @@ from bot.model import Outcome, Stage
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Ended, Prepared, Published, Verified, Worked
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, WORK_REF, Workplaces
-from bot.runs.view import view_of
-from bot.wording import kept, names
-from bot.wording.pull_request import PullFacts, Seen, pull_body
+from bot.wording import names, outcomes, pull_request
 
 PATCH_ARTEFACT = "patch"
 _OUTCOMES = {
@@ -62,7 +60,7 @@ async def run(job: Job, story: Story, tools: Tools, workplaces: Workplaces) -> P
     )
     verdict = gates.judge(diff, rules, secrets.scan(diff.patch))
     if isinstance(verdict, gates.Refused):
-        words = kept.gates_refused(verdict.violations)
+        words = outcomes.gates_refused(verdict.violations)
         await journal.write(ev.ErrorReport("gate-refused", words, recoverable=False))
         # Work that ended early keeps the outcome that ended it; the patch is there either way.
         return Published(_OUTCOMES.get(final.ended, Outcome.REFUSED), words)
@@ -72,8 +70,8 @@ async def run(job: Job, story: Story, tools: Tools, workplaces: Workplaces) -> P
 
 def _without_changes(final: Worked) -> Published:
     if final.ended is Ended.DONE:
-        return Published(Outcome.NO_CHANGES, final.answer)
-    return Published(_OUTCOMES[final.ended], final.answer)
+        return Published(Outcome.NO_CHANGES, outcomes.no_changes(final.answer))
+    return Published(_OUTCOMES[final.ended], outcomes.ended(final.ended, final.answer, final.public, final.next_step))
 
 
 async def _quarantine(job: Job, bundle: bytes, tools: Tools, workplaces: Workplaces) -> tuple[Quarantined, Diff]:
@@ -104,7 +102,8 @@ async def _publish(job: Job, story: Story, tools: Tools, *, work: Quarantined, d
     run, request, final = job.run, job.request, story.final
     assert run.branch is not None
     await journal.reach(Stage.PUSHING, f"Pushing {len(diff.changes)} changed file(s) to {run.branch}")
-    title = names.pull_title(request.issue.title if request.issue else request.prompt)
+    issue = request.issue.number if request.issue else None
+    title = pull_request.title(request.issue.title if request.issue else request.prompt, issue)
     commit = await tools.publisher.publish(
         Commit(
             at=job.at,
@@ -112,11 +111,12 @@ async def _publish(job: Job, story: Story, tools: Tools, *, work: Quarantined, d
             work=work,
             diff=diff,
             branch=run.branch,
-            message=names.commit_message(title, final.answer, actor=request.actor),
+            message=names.commit_message(title, final.answer, request.actor, issue),
         )
     )
     if final.ended is not Ended.DONE:
-        return Published(_OUTCOMES[final.ended], kept.on_branch(run.branch, final.answer))
+        words = outcomes.ended(final.ended, final.answer, final.public, final.next_step, branch=run.branch)
+        return Published(_OUTCOMES[final.ended], words)
     await journal.reach(Stage.PR_CREATION, "Opening the pull request")
     return await _open(job, story, tools, diff=diff, commit=commit, title=title)
 
@@ -127,40 +127,32 @@ async def _open(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnB
     draft = story.verified.failing if job.config.draft == "on_failing_checks" else bool(job.config.draft)
     latest = await tools.store.run(job.id)
     assert latest is not None
-    view = view_of(await tools.store.all_events(job.id))
-    body = pull_body(
-        PullFacts(
-            repo=request.repo.full_name,
+    body = pull_request.body(
+        pull_request.Facts(
             run_id=job.id,
             run_url=f"{tools.public_url}/runs/{job.id}",
-            actor=request.actor,
-            prompt=request.prompt,
-            summary=final.answer,
-            issue_number=request.issue.number if request.issue else None,
-            closes=request.issue is not None,
+            request=request,
+            answer=final.answer,
             before=story.verified.before,
             after=story.verified.after,
             not_run=story.verified.not_run,
-            seen=Seen(
-                comments=story.prepared.comments_shown,
-                withheld=story.prepared.withheld,
-                instructions=story.prepared.instructions,
-                config=job.has_config,
-                default_branch=request.repo.default_branch,
-            ),
-            refused_hosts=view.refused_hosts,
-            verified=commit.verified,
-            duration_seconds=(tools.clock() - run.created_at).total_seconds(),
-            cost_usd=latest.usage.cost_usd,
+            comments_shown=story.prepared.comments_shown,
+            withheld=story.prepared.withheld,
+            instruction_files=story.prepared.instructions,
+            config_file=job.has_config,
+            unsigned_reason="" if commit.verified else commit.reason,
+            usage=latest.usage,
             budget_usd=run.budget_usd,
             model=run.model or "",
+            seconds=(tools.clock() - run.created_at).total_seconds(),
+            events=await tools.store.all_events(job.id),
         )
     )
     base = job.config.base or request.repo.default_branch
     try:
         pull = await tools.github.open_pull(job.at, branch=run.branch, base=base, title=title, body=body, draft=draft)
     except NothingToMerge:
-        return Published(Outcome.NO_CHANGES, kept.merged_already(base))
+        return Published(Outcome.NO_CHANGES, outcomes.merged_already(base))
     await Journal(job.id, tools).write(
         ev.PrCreated(
             pr_url=pull.url,

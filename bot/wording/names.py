@@ -39,9 +39,9 @@ def _slug(text: str) -> str:
     return words or "change"
 
 
-def title(text: str) -> str:
-    """A pull request's, of the issue's title or the prompt."""
-    return _runs_ci(plain_title(text)) or _FALLBACK
+def pull_title(subject: str) -> str:
+    """Of the issue's title or the prompt."""
+    return _runs_ci(plain_title(subject)) or _FALLBACK
 
 
 def commit_message(
@@ -49,7 +49,7 @@ def commit_message(
 ) -> str:
     """Subject, body, and whoever asked as co-author. The run's own trailer is added where the commit is made."""
     lines = [line for line in plain(body, _BODY_CHARACTERS).split("\n") if not _TRAILER.match(line)]
-    parts = [one_line(title(subject), _SUBJECT_CHARACTERS), _runs_ci("\n".join(lines)).strip()]
+    parts = [one_line(pull_title(subject), _SUBJECT_CHARACTERS), _runs_ci("\n".join(lines)).strip()]
     if issue_number is not None:
         parts.append(f"Asked for in #{issue_number}.")
     if actor.id > 0 and _LOGIN.fullmatch(actor.login):

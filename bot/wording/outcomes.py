@@ -6,10 +6,11 @@ from typing import Protocol
 from bot.markdown import code_span, one_line
 
 _MAX_VIOLATIONS = 20
+_LINE_CHARACTERS = 300
 
 
 class Violation(Protocol):
-    """One reason why a diff must not leave."""
+    """Something in the diff that a gate does not let pass."""
 
     @property
     def path(self) -> str: ...
@@ -22,20 +23,18 @@ class Violation(Protocol):
 
 
 def gates_refused(violations: Sequence[Violation]) -> str:
-    """Names every file and rule; the work is kept as a patch."""
-    shown = [_violation(violation) for violation in violations[:_MAX_VIOLATIONS]]
-    more = len(violations) - len(shown)
-    rest = [f"- and {more} more"] if more > 0 else []
-    lead = "The change is not published, because it breaks rules that protect this repository:"
-    return "\n".join(
-        [lead, "", *shown, *rest, "", "Nothing was pushed. The work is kept as a patch, on the run's page."]
-    )
+    """Names each file and rule; the work itself is kept as a patch."""
+    lines = [_violation(violation) for violation in violations[:_MAX_VIOLATIONS]]
+    if len(violations) > _MAX_VIOLATIONS:
+        lines.append(f"- and {len(violations) - _MAX_VIOLATIONS} more")
+    lead = "Nothing was pushed, because the change breaks rules that protect this repository:"
+    return "\n".join([lead, "", *lines, "", "The work is kept as a patch, on the run's page."])
 
 
 def _violation(violation: Violation) -> str:
     line = f" line {violation.line}" if violation.line is not None else ""
-    place = f"{code_span(one_line(violation.path, 300))}{line}: " if violation.path else ""
-    return f"- {place}{one_line(violation.detail, 300)} ({code_span(violation.rule)})"
+    place = f"{code_span(one_line(violation.path, _LINE_CHARACTERS))}{line}: " if violation.path else ""
+    return f"- {place}{one_line(violation.detail, _LINE_CHARACTERS)} ({code_span(violation.rule)})"
 
 
 def no_changes(answer: str) -> str:
@@ -44,7 +43,7 @@ def no_changes(answer: str) -> str:
 
 
 def merged_already(base: str) -> str:
-    return f"{code_span(one_line(base, 200))} has this change already, so there is nothing to merge."
+    return f"{code_span(one_line(base, _LINE_CHARACTERS))} has this change already, so there is nothing to merge."
 
 
 def ended(how: str, answer: str, public: str, next_step: str, *, branch: str = "") -> str:
@@ -52,6 +51,7 @@ def ended(how: str, answer: str, public: str, next_step: str, *, branch: str = "
     why = f"{public} {next_step}".strip()
     kept = f"The work so far is on the branch {code_span(branch)}." if branch else ""
     words = answer.strip()
-    if words and how != "needs_input":
-        words = f"The agent's last words:\n\n{words}"
-    return "\n\n".join(filter(None, [words, kept] if how == "needs_input" else [why, kept, words]))
+    if how == "needs_input":
+        return "\n\n".join(filter(None, [words or why, kept]))
+    last_words = f"The agent's last words:\n\n{words}" if words else ""
+    return "\n\n".join(filter(None, [why, kept, last_words]))

@@ -36,8 +36,8 @@ class Facts:
     withheld: Withheld = field(default_factory=Withheld)
     instruction_files: Sequence[str] = ()
     """Paths, such as CLAUDE.md."""
-    config_file: bool | None = None
-    """Whether the repository has a `.github/backspace.yml`; None: not said."""
+    config_file: bool = False
+    """Whether the repository has a `.github/backspace.yml`."""
     gates: Sequence[str] = ()
     """One line each: what was looked at before the push, and what was found."""
     unsigned_reason: str = ""
@@ -49,10 +49,9 @@ class Facts:
     events: Sequence[StoredEvent] = ()
 
 
-def title(text: str, issue_number: int | None = None) -> str:
-    """Of the issue's title or the prompt. The issue's number stands in the body."""
-    del issue_number
-    return names.title(text)
+def title(text: str, issue_number: int | None = None) -> str:  # noqa: ARG001  the number stands in the body
+    """Of the issue's title or the prompt."""
+    return names.pull_title(text)
 
 
 def body(facts: Facts) -> str:
@@ -86,8 +85,9 @@ def _evidence(facts: Facts, repo: str) -> str:
 def _unsigned(reason: str) -> str:
     if not reason:
         return ""
+    # GitHub's words for it are such; anything else may be an error's text, which is for the log.
     shown = f" (`{reason}`)" if _REASON.fullmatch(reason) else ""
-    return f"GitHub does not show this commit as verified{shown}: it could not be made through GitHub's API."
+    return f"GitHub does not show this commit as verified{shown}."
 
 
 def _asked(facts: Facts, repo: str) -> str:
@@ -104,17 +104,20 @@ def _seen(facts: Facts) -> str:
         lines.append(f"{count(withheld.edited_later, 'comment')} left out: edited after the request")
     if withheld.hidden_spans:
         lines.append(f"{count(withheld.hidden_spans, 'hidden passage')} taken out, such as HTML comments")
-    branch = code_span(one_line(facts.request.repo.default_branch, 200))
+    branch = code_span(one_line(facts.request.repo.default_branch, 200)) or "the default branch"
     files = ", ".join(code_span(one_line(path, 200)) for path in facts.instruction_files)
     lines.append(f"Instructions from {branch}: {files or 'none, there is no CLAUDE.md or AGENTS.md'}")
-    found = {True: f"`.github/backspace.yml` from {branch}", False: "the defaults", None: f"as on {branch}"}
-    lines.append(f"Configuration: {found[facts.config_file]}")
+    config = "`.github/backspace.yml`" if facts.config_file else "none, so the defaults hold"
+    lines.append(f"Configuration from {branch}: {config}")
     return details("What the agent saw", "\n".join(f"- {line}" for line in lines))
 
 
 def _gates(facts: Facts, repo: str) -> str:
-    lines = [sanitise_line(gate, _NOTE_CHARACTERS, where=Where.PULL_REQUEST, repo=repo) for gate in facts.gates]
-    return details("Looked at before the push", "\n".join(f"- {line}" for line in lines[:_MAX_NOTES])) if lines else ""
+    lines = [
+        f"- {sanitise_line(gate, _NOTE_CHARACTERS, where=Where.PULL_REQUEST, repo=repo)}"
+        for gate in facts.gates[:_MAX_NOTES]
+    ]
+    return details("Looked at before the push", "\n".join(lines)) if lines else ""
 
 
 def _footer(facts: Facts) -> str:

@@ -12,22 +12,19 @@ def _reply(run_id: RunId | None, words: str) -> str:
 
 def help_text(command: str = "/backspace", label: str = "backspace") -> str:
     """Every command."""
-    return "\n".join(
-        [
-            "**Backspace** turns what you ask for into a pull request.",
-            "",
-            "| Comment | What happens |",
-            "| --- | --- |",
-            f"| `{command} <what to do>` | It works on this and opens a pull request |",
-            f"| `{command} stop` | The latest run of this thread ends; its work is kept |",
-            f"| `{command} retry` | The latest run of this thread is tried again |",
-            f"| `{command} status` | Where the latest run of this thread stands |",
-            f"| `{command} help` | This |",
-            "",
-            f"The command starts a line. The label {code_span(one_line(label, 50))} asks for what the issue says. "
-            + "Only people with write access can ask.",
-        ]
-    )
+    shown = code_span(one_line(label, 50))
+    return f"""**Backspace** turns what you ask for into a pull request.
+
+| Comment | What happens |
+| --- | --- |
+| `{command} <what to do>` | It works on this and opens a pull request |
+| `{command} stop` | The latest run of this thread ends; its work is kept |
+| `{command} retry` | The latest run of this thread is tried again |
+| `{command} status` | Where the latest run of this thread stands |
+| `{command} help` | This |
+
+The command starts a line. The label {shown} on an issue asks for what the issue says.
+Only people with write access can ask."""
 
 
 def stopping(run_id: RunId) -> str:

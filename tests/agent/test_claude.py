@@ -60,13 +60,12 @@ def model(model_server: FakeModel) -> Iterator[FakeModel]:
 class Bench:
     """A sandbox with the sample repository in it, and a broker for its run."""
 
-    def __init__(self, sandbox: Sandbox, broker: Broker, model: FakeModel) -> None:
+    def __init__(self, sandbox: Sandbox, broker: Broker, program: PurePosixPath) -> None:
         self.sandbox = sandbox
         self.broker = broker
-        self.model = model
+        self.program = program
         self.stored = Usage()
         self.socket = Path()
-        self.program = PROGRAM
         self.events: list[Event] = []
         self.offsets: list[int] = []
 
@@ -109,25 +108,28 @@ class Bench:
         self.stored += usage
 
 
-@pytest.fixture(params=["plain", "bubblewrap"])
+@pytest.fixture
 async def bench(request: pytest.FixtureRequest, model: FakeModel) -> AsyncIterator[Bench]:
+    """In a sandbox; as a plain process where the test asks for it or this machine can make no sandbox."""
     async with contextlib.AsyncExitStack() as stack:
         root = stack.enter_context(reachable_directory())
         broker = Broker(upstream=model.url, api_key=_KEY, sockets=root / "s", client=httpx.AsyncClient(trust_env=False))
         stack.push_async_callback(broker.shutdown)
-        if request.param == "plain":
+        sandbox = await stack.enter_async_context(Bubblewrap(root=root / "boxes", tools=root / "tools"))
+        if getattr(request, "param", "sandbox") == "plain" or not await _works(sandbox):
             plain = PlainSandbox(root)
             stack.push_async_callback(plain.delete, SandboxId("plain"))
-            bench = Bench(plain, broker, model)
-            bench.program = PurePosixPath(claude_program())
+            yield Bench(plain, broker, PurePosixPath(claude_program()))
         else:
-            bubblewrap = await stack.enter_async_context(Bubblewrap(root=root / "boxes", tools=root / "tools"))
-            try:
-                await bubblewrap.check()
-            except SandboxUnavailable as problem:
-                pytest.skip(str(problem))
-            bench = Bench(bubblewrap, broker, model)
-        yield bench
+            yield Bench(sandbox, broker, PROGRAM)
+
+
+async def _works(sandbox: Bubblewrap) -> bool:
+    try:
+        await sandbox.check()
+    except SandboxUnavailable:
+        return False
+    return True
 
 
 async def _until(fact: Callable[[], bool]) -> None:
@@ -136,6 +138,7 @@ async def _until(fact: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("bench", ["sandbox", "plain"], indirect=True)
 async def test_a_task_is_done_and_counted(bench: Bench, model: FakeModel) -> None:
     report = await bench.play("scenario:fix-calc")
     assert report.ending.code is Code.DONE

@@ -63,6 +63,11 @@ def test_random_values_with_a_telling_name_are_found(line: str) -> None:
     assert value not in repr(found)
 
 
+@pytest.mark.parametrize("path", [".env", "deploy/prod.env", "app.ini"])
+def test_configuration_needs_no_quotes(path: str) -> None:
+    assert scan(_patch("API_KEY=q7" + _random(38), path=path))
+
+
 def test_a_private_key_is_found() -> None:
     material = [_random(64) for _ in range(3)]
     opening = "-----BEGIN RSA PRIVATE " + "KEY-----"

@@ -25,6 +25,7 @@ def _tokens(fake: FakeGitHub, http: httpx.AsyncClient, **changed: str) -> Tokens
     async def at_once(seconds: float) -> None:
         pass
 
+    told: list[str] = []
     settings = {"app_id": str(fake.identity.id), "private_key": fake.identity.private_key_pem, **changed}
     return Tokens(
         app_id=settings["app_id"],
@@ -33,7 +34,7 @@ def _tokens(fake: FakeGitHub, http: httpx.AsyncClient, **changed: str) -> Tokens
         api_version="2026-03-10",
         http=http,
         clock=fake.clock,
-        on_secret=[].append,
+        on_secret=told.append,
         sleep=at_once,
     )
 

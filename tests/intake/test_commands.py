@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.intake.commands import Command, Run, Word, find
+from tests.intake.unhurried import unhurried
 
 FENCE = "```"
 
@@ -70,6 +71,7 @@ FENCE = "```"
         pytest.param("\\/backspace fix it", None, id="escaped"),
         pytest.param("`/backspace fix it`", None, id="code span"),
         pytest.param("Type `a\n/backspace fix it` here", None, id="code span over two lines"),
+        pytest.param("Type `a\n/backspace fix it`/backspace help", None, id="code span, then inside the line"),
         pytest.param("- /backspace fix it", None, id="list item"),
         pytest.param("1. /backspace fix it", None, id="numbered item"),
         pytest.param("# /backspace fix it", None, id="heading"),
@@ -141,6 +143,7 @@ LEADS = st.one_of(
 )
 
 
+@unhurried
 @given(
     before=st.lists(SILENT, max_size=4),
     lead=LEADS,
@@ -156,6 +159,7 @@ def test_what_follows_the_first_command_is_the_prompt(
     assert find(body.replace("\n", line_end), command="/backspace") == Run(expected)
 
 
+@unhurried
 @given(st.lists(SILENT, max_size=6), st.sampled_from(["\n", "\r\n"]))
 def test_what_does_not_ask_is_not_found(blocks: list[str], line_end: str) -> None:
     assert find("\n\n".join(blocks).replace("\n", line_end), command="/backspace") is None
@@ -174,23 +178,27 @@ def text_lines(text: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", text)
 
 
+@unhurried
 @given(ANY_TEXT)
 def test_a_command_is_only_found_where_it_starts_a_line(text: str) -> None:
     starts = any(re.match(r"/backspace(\s|$)", line) for line in text_lines(text))
     assert starts or find(text, command="/backspace") is None
 
 
+@unhurried
 @given(ANY_TEXT)
 def test_nothing_is_found_in_a_quote(text: str) -> None:
     assert find("\n".join(f"> {line}" for line in text_lines(text)), command="/backspace") is None
 
 
+@unhurried
 @given(ANY_TEXT)
 def test_nothing_is_found_in_a_code_block(text: str) -> None:
     fence = "`" * (3 + max((len(run) for run in re.findall("`+", text)), default=0))
     assert find(f"{fence}\n{text}\n{fence}", command="/backspace") is None
 
 
+@unhurried
 @given(ANY_TEXT)
 def test_nothing_is_found_in_an_html_comment(text: str) -> None:
     assert find("<!--\n" + text.replace("-->", "") + "\n-->", command="/backspace") is None

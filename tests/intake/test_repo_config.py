@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.intake.repo_config import DEFAULTS, ConfigInvalid, ConfigProblem, Network, RepoConfig, json_schema, parse
+from tests.intake.unhurried import unhurried
 
 WHOLE = b"""\
 # Everything that may stand here.
@@ -163,6 +164,7 @@ def test_a_long_key_is_cut() -> None:
     assert len(problem.key) < 100
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     assert isinstance(parse(content), RepoConfig | ConfigInvalid)
@@ -196,6 +198,7 @@ PIECES = (
 )
 
 
+@unhurried
 @given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
 def test_any_yaml_is_read_or_refused(content: str) -> None:
     answer = parse(content.encode())

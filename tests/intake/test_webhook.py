@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bot.intake.webhook import Delivery, Unreadable, genuine, parse
 from bot.model import Actor
 from tests.intake.deliveries import GUID, changed, delivered, read, recorded
+from tests.intake.unhurried import unhurried
 
 SECRET = b"It's a Secret to Everybody"
 BODY = b"Hello, World!"
@@ -162,6 +163,7 @@ JSON = st.recursive(
 TOP_KEYS = sorted(recorded("issue_comment.created").keys() | recorded("installation.created").keys())
 
 
+@unhurried
 @given(
     event=st.sampled_from(["issue_comment", "issues", "installation", "ping"]), key=st.sampled_from(TOP_KEYS), junk=JSON
 )
@@ -169,6 +171,7 @@ def test_any_json_in_any_place_is_read(event: str, key: str, junk: object) -> No
     assert isinstance(read(event, changed(recorded("issue_comment.created"), {key: junk})), Delivery)
 
 
+@unhurried
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_read_or_refused(body: bytes) -> None:
     answer = parse({"X-GitHub-Event": "issues", "X-GitHub-Delivery": GUID}, body)

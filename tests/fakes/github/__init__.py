@@ -19,11 +19,13 @@ The app's settings: `fake.identity.id`, `.client_id`, `.slug`, `.bot`, `.private
 As a process: `python -m tests.fakes.github --help`.
 """
 
-from tests.fakes.github.fake import API_PREFIX, EVENTS, PERMISSIONS, CommitFacts, FakeGitHub, NothingSent
+from tests.fakes.github.fake import API_PREFIX, EVENTS, PERMISSIONS, FakeGitHub
 from tests.fakes.github.faults import Fault, Plan
 from tests.fakes.github.hooks import Delivery, Outgoing, sign
 from tests.fakes.github.log import Logged
+from tests.fakes.github.people import NothingSent
 from tests.fakes.github.server import Serving, serve
+from tests.fakes.github.view import CommitFacts
 from tests.fakes.github.world import Account, Clock, Comment, Issue, Repository, Role
 
 __all__ = [

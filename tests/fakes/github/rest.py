@@ -130,6 +130,9 @@ class Rest:
             answer = self._perform(operation, params, caller, request)
         except Refusal as refusal:
             answer = refusal.answer()
+        except Exception as error:
+            self._log.problem(f"{route}: the stand-in failed: {error!r}")
+            raise
         answer = self._finished(answer, caller, request)
         exchange = Exchange(
             method=operation.method,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from tests.fakes.github.control import control_routes
@@ -18,14 +19,12 @@ from tests.fakes.github.smart_http import SmartHttp
 if TYPE_CHECKING:
     from tests.fakes.github.fake import FakeGitHub
 
-from starlette.routing import Router
-
 
 class Site:
     def __init__(self, fake: FakeGitHub, parts: Parts, faults: Faults, description: Description, log: Log) -> None:
         self._rest = Rest(parts, faults, description, log)
         self._git = SmartHttp(parts, faults, log)
-        self._router = Router(routes=[*control_routes(fake), *page_routes(fake)])
+        self._pages = Starlette(routes=[*control_routes(fake), *page_routes(fake)])
 
     def close(self) -> None:
         self._rest.close()
@@ -39,4 +38,4 @@ class Site:
         elif self._rest.concerns(path):
             await self._rest(scope, receive, send)
         else:
-            await self._router(scope, receive, send)
+            await self._pages(scope, receive, send)

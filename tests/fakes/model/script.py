@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 _CWD = re.compile(r"Primary working directory: ([^\n\\]+)")
 _NAMED = re.compile(r"scenario:([a-z0-9-]+)")
+_FILLER = "No response requested."
+"""Claude Code puts it in the model's mouth when a session goes on after an interruption."""
 _COMPACTION = "CRITICAL: Respond with TEXT ONLY"
 
 
@@ -99,9 +101,11 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
     texts: list[str] = []
     answers = 0
     for message in body["messages"]:
-        answers += message["role"] == "assistant"
-        if message["role"] != "assistant":
-            texts += _texts(message["content"])
+        said = _texts(message["content"])
+        if message["role"] == "assistant":
+            answers += said != [_FILLER]
+        else:
+            texts += said
     everything = "\n".join([*texts, *_texts(body.get("system") or "")])
     cwd = _CWD.search(everything)
     return Conversation(
