@@ -149,7 +149,9 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             web=Starlette(),
             engine=engine,
             pipeline=pipeline,
-            reporter=Reporter(store, github, clock=now, public_url=tools.public_url),
+            reporter=Reporter(
+                store, github, clock=now, public_url=tools.public_url, command=settings.command, news=store.changes
+            ),
             janitor=Janitor(store, engine, pipeline, sandbox),
             registries=registries,
         )

@@ -27,7 +27,7 @@ from bot.sandbox.follow import Ended, Follower, Idle, Line
 _POLL_SECONDS = 0.05
 _ARCHIVE = HOME / ".backspace-session.tgz"
 _NOTHING_TO_PACK = 3
-# The transcript, its subagents' folder and the task list: `session_files` with the project's folder left open.
+# The transcript, its subagents' folder and the task list. A project's folder is named after its path.
 _PACK = f"""
 cd "$1" 2>/dev/null || exit {_NOTHING_TO_PACK}
 files=$(ls -d projects/*/"$3".jsonl projects/*/"$3" tasks/"$3" 2>/dev/null)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from bot.sandbox import HOME, REPO
+from bot.sandbox import HOME
 
 PROGRAM = PurePosixPath("/opt/claude/claude")
 CONFIG = HOME / ".claude"
@@ -113,12 +113,6 @@ def user_line(text: str) -> bytes:
 
 def interrupt_line(request_id: str) -> bytes:
     return _line({"type": "control_request", "request_id": request_id, "request": {"subtype": "interrupt"}})
-
-
-def session_files(session_id: str) -> tuple[PurePosixPath, ...]:
-    """What a session goes on from in another sandbox: the transcript, its subagents' folder, the task list."""
-    project = CONFIG / "projects" / str(REPO).replace("/", "-")
-    return (project / f"{session_id}.jsonl", project / session_id, CONFIG / "tasks" / session_id)
 
 
 def _line(body: dict[str, object]) -> bytes:

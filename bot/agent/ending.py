@@ -28,6 +28,8 @@ class Exit:
     limit: str = ""
 
 
+_SIGNALS = 128
+"""A shell's way to say by which signal a program ended: 128 and its number."""
 _BY_STATUS = {
     400: Code.INVALID_REQUEST,
     401: Code.CREDENTIALS,
@@ -62,21 +64,21 @@ def conclude(facts: Facts, ended: Exit, cut: Cut | None = None) -> Ending:
     if ended.limit in _LIMITS:
         return failure(_LIMITS[ended.limit])
     if facts.result is None:
-        return _without_result(ended)
+        return _without_result(facts, ended)
     if facts.result.is_error or facts.result.subtype != "success":
         return _failed(facts.result, facts)
     return _succeeded(facts.result, facts, ended)
 
 
-def _without_result(ended: Exit) -> Ending:
+def _without_result(facts: Facts, ended: Exit) -> Ending:
     said = ended.stderr.strip()
     if "already in use" in said:
         return failure(Code.SESSION_IN_USE, detail=said)
-    if ended.code is not None and 0 < ended.code < 128:
-        return failure(Code.STARTUP_REFUSED, detail=said)
-    if ended.code == 0:
-        return failure(Code.NO_RESULT, detail=said)
-    return failure(Code.KILLED, detail=f"exit {ended.code} {said}".strip())
+    if ended.code is None or ended.code < 0 or ended.code >= _SIGNALS:
+        return failure(Code.KILLED, detail=f"exit {ended.code} {said}".strip())
+    if ended.code == 0 or facts.session_id:
+        return failure(Code.NO_RESULT, detail=f"exit {ended.code} {said}".strip())
+    return failure(Code.STARTUP_REFUSED, detail=said)
 
 
 def _succeeded(result: Result, facts: Facts, ended: Exit) -> Ending:

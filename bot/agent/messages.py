@@ -12,9 +12,6 @@ class Init:
 
     session_id: str
     model: str
-    version: str
-    permission_mode: str
-    tools: tuple[str, ...]
     mcp_servers: tuple[str, ...]
     agents: tuple[str, ...]
 
@@ -159,26 +156,8 @@ class Hook:
 
 
 @dataclass(frozen=True)
-class Compacted:
-    """The conversation was summarised to fit the context window."""
-
-
-@dataclass(frozen=True)
-class FellBack:
-    """The program went over to another model."""
-
-    model: str
-
-
-@dataclass(frozen=True)
 class Partial:
     """A piece of an answer that is still being written; the whole block follows as an Assistant line."""
-
-
-@dataclass(frozen=True)
-class ControlAnswer:
-    request_id: str
-    ok: bool
 
 
 @dataclass(frozen=True)
@@ -191,7 +170,6 @@ class Result:
     errors: tuple[str, ...]
     terminal_reason: str
     api_error_status: int | None
-    api_error_type: str
     api_error: str
     denials: int
     turns: int
@@ -200,17 +178,4 @@ class Result:
     queued_turns: int
 
 
-Message: TypeAlias = (
-    Init
-    | Assistant
-    | ApiFailure
-    | ToolResults
-    | Retry
-    | Denied
-    | Hook
-    | Compacted
-    | FellBack
-    | Partial
-    | ControlAnswer
-    | Result
-)
+Message: TypeAlias = Init | Assistant | ApiFailure | ToolResults | Retry | Denied | Hook | Partial | Result

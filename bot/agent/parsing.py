@@ -14,11 +14,8 @@ from bot.agent.messages import (
     BashOutput,
     Block,
     Call,
-    Compacted,
-    ControlAnswer,
     Denied,
     EditCall,
-    FellBack,
     Hook,
     Init,
     Message,
@@ -66,7 +63,7 @@ def parse(line: bytes) -> Message | None:
         raise MalformedMessage(f"{body.get('type')}: {type(error).__name__} {error}", line) from error
 
 
-def _message(body: dict[str, Any]) -> Message | None:  # noqa: PLR0911 - one return per type of line
+def _message(body: dict[str, Any]) -> Message | None:
     match body["type"]:
         case "assistant":
             return _assistant(body)
@@ -78,22 +75,16 @@ def _message(body: dict[str, Any]) -> Message | None:  # noqa: PLR0911 - one ret
             return _system(body)
         case "stream_event":
             return Partial()
-        case "control_response":
-            response = body["response"]
-            return ControlAnswer(str(response["request_id"]), response["subtype"] == "success")
         case _:
             return None
 
 
-def _system(body: dict[str, Any]) -> Message | None:  # noqa: PLR0911 - one return per subtype
+def _system(body: dict[str, Any]) -> Message | None:
     match body.get("subtype"):
         case "init":
             return Init(
                 session_id=_text(body["session_id"]),
                 model=_text(body["model"]),
-                version=str(body.get("claude_code_version", "")),
-                permission_mode=str(body.get("permissionMode", "")),
-                tools=_names(body.get("tools")),
                 mcp_servers=tuple(str(server["name"]) for server in body.get("mcp_servers") or ()),
                 agents=_names(body.get("agents")),
             )
@@ -110,10 +101,6 @@ def _system(body: dict[str, Any]) -> Message | None:  # noqa: PLR0911 - one retu
             return Denied(_text(body["tool_name"]), str(body.get("tool_use_id") or ""))
         case "hook_started" | "hook_response":
             return Hook(str(body.get("hook_name") or body.get("hook_event") or "hook"))
-        case "compact_boundary":
-            return Compacted()
-        case "model_fallback":
-            return FellBack(str(body.get("fallback_model") or body.get("to") or ""))
         case _:
             return None
 
@@ -213,7 +200,6 @@ def _result(body: dict[str, Any]) -> Result:
         errors=_names(body.get("errors")),
         terminal_reason=str(body.get("terminal_reason") or ""),
         api_error_status=None if status is None else int(status),
-        api_error_type=str(body.get("api_error_type") or ""),
         api_error=str(body.get("api_error") or ""),
         denials=len(body.get("permission_denials") or ()),
         turns=int(body.get("num_turns") or 0),

@@ -1,7 +1,6 @@
 """The calls we make to GitHub, in our words."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -369,7 +368,7 @@ async def connect(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Client]:
     """The client of one App, with all its parts. Raises AppRefused when the private key is none."""
-    tls = ssl.create_default_context()
+    tls = httpx.create_ssl_context()
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(verify=tls, proxy=proxy, trust_env=False))
         tokens = Tokens(

@@ -74,20 +74,22 @@ class Publisher:
 
         Raises BranchTaken, PushRefused, and what is worth another try later.
         """
-        remote = Remote(self._client.git_url(commit.at), await self._client.push_token(commit.at))
         try:
-            return await self._through_api(remote, commit)
+            published = await self._through_api(commit)
+        except BranchTaken:
+            await self._tidy(commit)
+            raise
         except (GitHubFailed, CheckoutFailed) as exc:
-            if exc.retry_helps or isinstance(exc, BranchTaken):
-                raise
+            if exc.retry_helps:
+                raise  # the next try takes the hidden ref over
             _log.warning("commit.unsigned", error=str(exc))
-            return await self._push(remote, commit, str(exc))
-        finally:
-            await self._tidy(remote, commit)
+            published = await self._push(commit, str(exc))
+        await self._tidy(commit)
+        return published
 
-    async def _through_api(self, remote: Remote, commit: Commit) -> Published:
+    async def _through_api(self, commit: Commit) -> Published:
         """Push to a hidden ref, so that the blobs exist; then have GitHub make the commit, which it signs."""
-        await self._quarantine.push_hidden(remote, commit.work, commit.hidden_ref())
+        await self._quarantine.push_hidden(await self._remote(commit), commit.work, commit.hidden_ref())
         base = commit.work.base_sha
         tree, signed = await self._client.signed_commit(
             commit.at, base, [_entry(change) for change in commit.diff.changes], commit.full_message(), [base]
@@ -98,6 +100,10 @@ class Publisher:
         if head != signed.sha:
             return await self._found(commit, head)
         return Published(signed.sha, signed.verified, How.API, "" if signed.verified else signed.reason)
+
+    async def _remote(self, commit: Commit) -> Remote:
+        """With a token of this moment: the one before may have been refused."""
+        return Remote(self._client.git_url(commit.at), await self._client.push_token(commit.at))
 
     async def _place(self, commit: Commit, sha: Sha) -> Sha:
         """The branch's head afterwards."""
@@ -116,20 +122,20 @@ class Publisher:
             raise BranchTaken(f"the branch {commit.branch} stands at {head}, which is not of this run")
         return Published(head, there.verified, How.FOUND, "" if there.verified else "unsigned")
 
-    async def _push(self, remote: Remote, commit: Commit, reason: str) -> Published:
+    async def _push(self, commit: Commit, reason: str) -> Published:
         expected = None if commit.new_branch else commit.work.base_sha
         head = await self._client.branch_head(commit.at, commit.branch)
         if head is not None and head != expected:
             return await self._found(commit, head)
         author = await self._client.author(commit.at)
         sha = await self._quarantine.squash(commit.work, commit.full_message(), author, self._clock())
-        await self._quarantine.push_branch(remote, commit.work, sha, commit.branch, expected)
+        await self._quarantine.push_branch(await self._remote(commit), commit.work, sha, commit.branch, expected)
         return Published(sha, False, How.PUSH, reason)  # noqa: FBT003  a dataclass field
 
-    async def _tidy(self, remote: Remote, commit: Commit) -> None:
+    async def _tidy(self, commit: Commit) -> None:
         try:
-            await self._quarantine.delete_hidden(remote, commit.work, commit.hidden_ref())
-        except CheckoutFailed as exc:
+            await self._quarantine.delete_hidden(await self._remote(commit), commit.work, commit.hidden_ref())
+        except (GitHubFailed, CheckoutFailed) as exc:
             # A hidden ref that stays shows to nobody and is taken over by the next try.
             _log.warning("hidden_ref.left", ref=commit.hidden_ref(), error=str(exc))
 

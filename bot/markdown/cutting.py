@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bot.markdown.parsing import tree
+from bot.markdown.pieces import missing_note
 from bot.markdown.references import Where
 from bot.markdown.sanitising import sanitise
 
@@ -17,7 +18,7 @@ def cut(text: str, limit: int) -> str:
     """
     if len(text) <= limit:
         return text
-    room = limit - len(_notice(len(text)))
+    room = limit - len(missing_note(len(text))) - 2
     kept = ""
     for unit, is_html in _units(text):
         joined = f"{kept}\n\n{unit}" if kept else unit
@@ -26,12 +27,8 @@ def cut(text: str, limit: int) -> str:
             kept = "\n\n".join(filter(None, [kept, part]))
             break
         kept = joined
-    notice = _notice(len(text) - len(kept))
-    return (kept + notice).lstrip("\n") if len(notice) <= limit else "…"[:limit]
-
-
-def _notice(missing: int) -> str:
-    return f"\n\n_… {missing:,} more characters are not shown here._"
+    notice = missing_note(len(text) - len(kept))
+    return f"{kept}\n\n{notice}".lstrip("\n") if len(notice) <= limit else "…"[:limit]
 
 
 def _units(text: str) -> Iterator[tuple[str, bool]]:

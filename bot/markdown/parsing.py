@@ -1,12 +1,14 @@
 """GitHub's Markdown as tokens; the owner of the parser. No I/O."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-_MAX_CHARACTERS = 200_000
+MAX_CHARACTERS = 65_536
+"""The most that GitHub takes; more would never be seen, and would take long to read."""
 
 
 @cache
@@ -19,14 +21,18 @@ def parser() -> MarkdownIt:
 
 
 def tree(text: str) -> SyntaxTreeNode:
-    """The blocks of the first 200,000 characters: more is never shown, and would take long to read."""
-    return SyntaxTreeNode(parser().parse(text[:_MAX_CHARACTERS]))
+    """The blocks of what could be posted of the text."""
+    return SyntaxTreeNode(parser().parse(text[:MAX_CHARACTERS]))
 
 
 def inline_tree(line: str) -> SyntaxTreeNode:
     """One line, in which nothing starts a block."""
-    return SyntaxTreeNode(parser().parseInline(line[:_MAX_CHARACTERS]))
+    return SyntaxTreeNode(parser().parseInline(line[:MAX_CHARACTERS]))
 
 
-def text_node(text: str) -> SyntaxTreeNode:
-    return SyntaxTreeNode([Token("text", "", 0, content=text)]).children[0]
+def text_nodes(lines: Sequence[str]) -> Sequence[SyntaxTreeNode]:
+    """Lines of text as a paragraph holds them."""
+    tokens: list[Token] = []
+    for line in lines:
+        tokens += [Token("text", "", 0, content=line), Token("softbreak", "br", 0)]
+    return SyntaxTreeNode(tokens).children

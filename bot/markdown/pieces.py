@@ -68,3 +68,7 @@ def one_line(text: str, limit: int) -> str:
     """Unsafe characters and line ends taken out, cut to `limit` characters; not escaped."""
     line = _WHITESPACE.sub(" ", strip_unsafe_characters(text)).strip()
     return line if len(line) <= limit else line[: max(0, limit - 1)].rstrip() + "…"
+
+
+def missing_note(characters: int) -> str:
+    return f"_… {characters:,} more characters are not shown here._"

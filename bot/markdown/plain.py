@@ -19,18 +19,15 @@ def plain_title(text: str, limit: int = _TITLE_CHARACTERS) -> str:
     return one_line(_without_references(one_line(title, limit)), limit)
 
 
-def plain(text: str, limit: int) -> str:
-    """Line by line, cut at the end of a line where `limit` characters are not enough."""
-    lines: list[str] = []
-    room = limit
-    for line in _lines(text):
-        safe = _without_references(line)
-        if len(safe) + 1 > room:
-            lines.append("…")
-            break
-        lines.append(safe)
-        room -= len(safe) + 1
-    return without_markers("\n".join(lines).strip())
+def plain(text: str, limit: int, *, before: str = "") -> str:
+    """Line by line, cut at the end of a line where `limit` characters are not enough.
+
+    `before` will stand in front of it, and may end with a closing word.
+    """
+    safe = without_markers(_without_references("\n".join(_lines(text)).strip(), before))
+    if len(safe) <= limit:
+        return safe
+    return (safe[: max(0, limit - 2)].rpartition("\n")[0] + "\n…")[:limit]
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -71,13 +68,16 @@ def _inline(node: SyntaxTreeNode) -> str:
             return "".join(_inline(child) for child in node.children)
 
 
-def _without_references(line: str) -> str:
+def _without_references(text: str, before: str = "") -> str:
     """In plain text nothing can be put into code: names lose their @, issues are named in words."""
     safe, done = "", 0
-    for found in live(line, where=Where.PULL_REQUEST, repo="", at_line_start=False):
-        safe += line[done : found.start] + _in_words(line[found.start : found.end], found)
+    for found in live(text, where=Where.PULL_REQUEST, repo="", before=before, at_line_start=False):
+        between = text[done : found.start]
+        # Without its @ a name must not meet another one: `@@name`.
+        safe += between.rstrip("@") if found.kind is Kind.MENTION else between
+        safe += _in_words(text[found.start : found.end], found)
         done = found.end
-    return safe + line[done:]
+    return safe + text[done:]
 
 
 def _in_words(text: str, found: Found) -> str:

@@ -16,7 +16,7 @@ class Where(StrEnum):
     PULL_REQUEST = "pull_request"
 
 
-_MENTION = r"(?<![A-Za-z0-9_])@+[A-Za-z0-9][A-Za-z0-9-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?"
+_MENTION = r"(?<![A-Za-z0-9_])@[A-Za-z0-9][A-Za-z0-9-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?"
 _ISSUE_URL = (
     r"(?<![A-Za-z0-9.-])(?:https?://)?[A-Za-z0-9.-]+(?::\d+)?/(?P<url_repo>[\w.-]+/[\w.-]+)"
     r"/(?:issues|pulls?|discussions)/(?P<url_number>\d+)[^\s<>`]*"
@@ -28,9 +28,7 @@ _FOUND = re.compile(
     f"(?P<url>{_ISSUE_URL})|(?P<full>{_FULL_REFERENCE})|(?P<mention>{_MENTION})|(?P<short>{_REFERENCE})",
     re.IGNORECASE | re.ASCII,
 )
-_CLOSING_WORD = re.compile(
-    r"(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\s*:?\s*$", re.IGNORECASE | re.ASCII
-)
+_CLOSING_WORD = re.compile(r"(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\s*:?\s*$", re.IGNORECASE | re.ASCII)
 _COMMAND = re.compile(r"/[A-Za-z][\w-]*(?![\w/.-])", re.ASCII)
 _REST_OF_WORD = re.compile(r"[\w@#/.-]*\w", re.ASCII)
 _LOOK_BACK_CHARACTERS = 40

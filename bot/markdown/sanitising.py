@@ -12,8 +12,8 @@ from markdown_it.tree import SyntaxTreeNode
 from bot.markdown.characters import strip_unsafe_characters
 from bot.markdown.html_text import html_text
 from bot.markdown.inline import Setting, inline
-from bot.markdown.parsing import inline_tree, text_node, tree
-from bot.markdown.pieces import fence, one_line, without_markers
+from bot.markdown.parsing import MAX_CHARACTERS, inline_tree, text_nodes, tree
+from bot.markdown.pieces import fence, missing_note, one_line, without_markers
 from bot.markdown.references import Where
 
 _FIRST_HEADING = 3
@@ -25,8 +25,11 @@ _LINE = re.compile(r"^(?=.)", re.MULTILINE)
 
 def sanitise(text: str, *, where: Where, repo: str) -> str:
     """Safe to post in a comment or pull request of `repo` (`owner/name`); doing it twice changes nothing more."""
-    blocks = _blocks(tree(strip_unsafe_characters(text)), Setting(where, repo))
-    return without_markers("\n\n".join(block.text for block in blocks))
+    text = strip_unsafe_characters(text)
+    parts = [block.text for block in _blocks(tree(text), Setting(where, repo))]
+    if len(text) > MAX_CHARACTERS:
+        parts.append(missing_note(len(text) - MAX_CHARACTERS))
+    return without_markers("\n\n".join(parts))
 
 
 def sanitise_line(text: str, limit: int, *, where: Where, repo: str) -> str:
@@ -88,8 +91,7 @@ def _inline(node: SyntaxTreeNode, setting: Setting) -> str:
 
 def _from_html(content: str, setting: Setting) -> str:
     text = strip_unsafe_characters(html.unescape(html_text(content)))
-    lines = [inline([text_node(line)], setting) for line in text.split("\n") if line.strip()]
-    return "\n".join(filter(None, lines))
+    return inline(text_nodes(text.split("\n")), setting)
 
 
 def _interrupts(node: SyntaxTreeNode) -> bool:

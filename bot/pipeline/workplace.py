@@ -33,12 +33,17 @@ _BUNDLE_LIMIT_BYTES = 64 * 1024**2
 _SHORT_SECONDS = 120.0
 
 # What `setup` leaves untracked is not the agent's change.
-_EXCLUDE_LEFTOVERS = "git ls-files --others --exclude-standard -z | tr '\\0' '\\n' | sed 's|^|/|' >> .git/info/exclude"
+_EXCLUDE_LEFTOVERS = """mkdir -p .git/info
+git ls-files --others --exclude-standard -z | tr '\\0' '\\n' | sed 's|^|/|' >>.git/info/exclude
+"""
+# What tools leave beside the code when they run; nobody wants it in a commit, whether or not it is ignored.
+_LITTER = ("__pycache__/", "'*.pyc'", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", "node_modules/", ".DS_Store")
 # An index of its own: the agent's staging area stays as it is, and commits of its own are squashed.
 _HARVEST = f"""set -e
 export GIT_INDEX_FILE="$HOME/.backspace-index"
+printf '%s\\n' {" ".join(_LITTER)} >"$HOME/.backspace-exclude"
 git read-tree "$BASE"
-git add --all .
+git -c core.excludesFile="$HOME/.backspace-exclude" add --all .
 tree=$(git write-tree)
 rm -f "$GIT_INDEX_FILE" {_BUNDLE}
 if [ "$tree" = "$(git rev-parse "$BASE^{{tree}}")" ]; then exit 42; fi

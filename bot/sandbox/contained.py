@@ -18,6 +18,7 @@ from bot.sandbox.installation import HOST_PATH, memory_file
 
 _GONE_SECONDS = 10.0
 _STATUS_BYTES = 4096
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,13 @@ class Contained:
         return code
 
     async def end(self) -> int:
+        """Kill it if it lives, and read what nobody will: for whoever read its pipes until now."""
         self.kill()
-        return await self.wait()
+        code = await self.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            while stream and await stream.read(_CHUNK_BYTES):
+                pass
+        return code
 
     def started(self) -> bool:
         """Whether bwrap came as far as starting the program; else its message is on stderr. After `wait`."""

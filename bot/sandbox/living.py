@@ -77,6 +77,7 @@ class Living:
     _active: set[Contained] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _watch: asyncio.Task[None] | None = None
+    _stop_watching: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def account(self) -> Account:
@@ -153,14 +154,15 @@ class Living:
         for contained in list(self._active):
             await contained.wait()
         if self._watch:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+            self._stop_watching.set()
+            await self._watch
 
     async def _guard(self) -> None:
         loop = asyncio.get_running_loop()
         pause = self.watch_seconds
         while True:
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_watching.wait(), pause)
             if not self._active:
                 return
             began = loop.time()

@@ -16,10 +16,12 @@ _FILE_SECONDS = 120.0
 async def feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
     """Give a process all of its input; one that does not want it is no error."""
     if stream:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            stream.write(data)
-            await stream.drain()
-        stream.close()
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                stream.write(data)
+                await stream.drain()
+        finally:
+            stream.close()
 
 
 async def collect(stream: asyncio.StreamReader | None, limit_bytes: int) -> tuple[bytes, bool]:

@@ -1,5 +1,6 @@
 """`POST /webhook`: size, signature, parse, decide, one transaction, then the answer."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,10 @@ from bot.web.problems import problem
 
 SIZE_LIMIT_BYTES = 26 * 1024 * 1024
 """GitHub sends at most 25 MB: https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
+
+_LIMIT_DIGITS = len(str(SIZE_LIMIT_BYTES))
+_LONG_BYTES = 64 * 1024
+"""Reading the Markdown of a long comment takes long enough for others to notice, so it is done beside the loop."""
 
 log = structlog.get_logger("bot.web.door")
 
@@ -61,9 +66,7 @@ class Door:
         if isinstance(delivery, webhook.Unreadable):
             return problem(400, "unreadable", f"Not a delivery: {delivery.reason}."), "unreadable", None
         now = self.clock()
-        decision = triggers.decide(
-            delivery, command=self.command, label=self.label, app_id=self.app_id, received_at=now
-        )
+        decision = await self._decide(delivery, now, beside=len(body) > _LONG_BYTES)
         try:
             response, words = await self._store(delivery, decision, now)
         except StoreUnavailable as error:
@@ -71,6 +74,14 @@ class Door:
             detail = "The delivery could not be stored; it is safe to deliver it again."
             return problem(503, "not-stored", detail), "not stored", delivery
         return response, words, delivery
+
+    async def _decide(self, delivery: webhook.Delivery, now: datetime, *, beside: bool) -> triggers.Decision:
+        def decide() -> triggers.Decision:
+            return triggers.decide(
+                delivery, command=self.command, label=self.label, app_id=self.app_id, received_at=now
+            )
+
+        return await asyncio.to_thread(decide) if beside else decide()
 
     async def _store(
         self, delivery: webhook.Delivery, decision: triggers.Decision, now: datetime
@@ -91,8 +102,12 @@ class Door:
 
 async def _body(request: Request) -> bytes | None:
     """None as soon as it is larger than any delivery; what was announced counts, too."""
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > SIZE_LIMIT_BYTES:
+    announced = request.headers.get("content-length", "").lstrip("0")
+    if (
+        announced.isascii()
+        and announced.isdigit()
+        and (len(announced) > _LIMIT_DIGITS or int(announced) > SIZE_LIMIT_BYTES)
+    ):
         return None
     body = bytearray()
     async for chunk in request.stream():

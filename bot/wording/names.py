@@ -16,7 +16,7 @@ _BODY_CHARACTERS = 4_000
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?")
 # Lines that git and GitHub read: https://git-scm.com/docs/git-interpret-trailers
-_TRAILER = re.compile(r"^\s*(?:[a-z-]+-by|backspace-run|skip-checks|request-checks)\s*:.*$", re.IGNORECASE)
+_TRAILER = re.compile(r"^[ \t]*(?:[a-z-]+-by|backspace-run|skip-checks|request-checks)\s*:", re.IGNORECASE | re.MULTILINE)
 # https://docs.github.com/en/actions/managing-workflow-runs/skipping-workflow-runs
 _SKIP = re.compile(
     r"\[\s*(skip|no)\s+(ci)\s*\]|\[\s*(ci|actions)\s+(skip)\s*\]|\[\s*(skip)\s+(actions)\s*\]", re.IGNORECASE
@@ -48,8 +48,9 @@ def commit_message(
     subject: str, body: str, actor: Actor, issue_number: int | None = None, *, noreply_host: str = NOREPLY_HOST
 ) -> str:
     """Subject, body, and whoever asked as co-author. The run's own trailer is added where the commit is made."""
-    lines = [line for line in plain(body, _BODY_CHARACTERS).split("\n") if not _TRAILER.match(line)]
-    parts = [one_line(pull_title(subject), _SUBJECT_CHARACTERS), _runs_ci("\n".join(lines)).strip()]
+    first = one_line(pull_title(subject), _SUBJECT_CHARACTERS)
+    rest = _TRAILER.sub(r"- \g<0>", plain(body, _BODY_CHARACTERS, before=f"{first}\n\n"))
+    parts = [first, _runs_ci(rest)]
     if issue_number is not None:
         parts.append(f"Asked for in #{issue_number}.")
     if actor.id > 0 and _LOGIN.fullmatch(actor.login):

@@ -63,6 +63,10 @@ def processes_with(word: str) -> list[int]:
     return found
 
 
+def users_of(word: str) -> set[int]:
+    return {Path(f"/proc/{pid}").stat().st_uid for pid in processes_with(word)}
+
+
 async def test_the_workers_secrets_are_nowhere_to_be_read(tools: Path) -> None:
     secret = secrets.token_hex(16)
     look = "env; cat /proc/*/environ /proc/*/cmdline; cat /proc/*/mountinfo; grep -r . /etc /run /tmp 2>/dev/null; true"
@@ -163,13 +167,12 @@ async def test_the_sandbox_is_nobody_on_the_host(sandbox: Bubblewrap, box: Sandb
     word = f"86399.{secrets.randbelow(10**9)}"
     handle = await sandbox.launch(box, ["sh", "-c", f"echo up; exec sleep {word}"], name="p", env={})
     await printed(sandbox, handle, b"up\n")
-    uids = {Path(f"/proc/{pid}").stat().st_uid for pid in processes_with(word)}
     if os.geteuid() == 0:
-        assert 0 not in uids
+        assert 0 not in users_of(word)
     other = await sandbox.create("other", Spec())
     await sandbox.launch(other, ["sh", "-c", f"echo up; exec sleep {word}"], name="p", env={})
     if os.geteuid() == 0:
-        assert len({Path(f"/proc/{pid}").stat().st_uid for pid in processes_with(word)}) == 2
+        assert len(users_of(word)) == 2
 
 
 @pytest.fixture
@@ -177,6 +180,10 @@ def outside(tmp_path: Path) -> Path:
     """A folder of the host with a secret in it."""
     (tmp_path / "secret").write_text("of the host")
     return tmp_path
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.iterdir()}
 
 
 async def test_a_planted_link_does_not_lead_get_out(sandbox: Bubblewrap, box: SandboxId, outside: Path) -> None:
@@ -196,7 +203,7 @@ async def test_a_planted_link_does_not_lead_put_out(
     for put_in_folder in (sandbox.put(box, REPO / "folder" / "new", b"x"), sandbox.put(box, REPO / "folder", tree)):
         with pytest.raises(SandboxFailed):
             await put_in_folder
-    assert {path.name: path.read_text() for path in outside.iterdir()} == {"secret": "of the host"}
+    assert contents(outside) == {"secret": "of the host"}
 
 
 async def test_planted_links_do_not_lead_copy_and_delete_out(
@@ -261,17 +268,31 @@ async def test_a_memory_hog_is_stopped(sandbox: Bubblewrap, hog: str) -> None:
     assert (await attack(sandbox, hoarder, "echo well")).output == b"well\n"
 
 
-@pytest.mark.parametrize(
-    "fill",
-    [
-        "for n in range(10**6): open(f'f{n}', 'wb').write(b'x' * 10**6)",
-        "import os\nkept = []\nfor n in range(200):\n f = open('f', 'wb'); f.write(b'x' * 10**6); f.flush(); kept.append(f)\n"
-        " os.unlink('f')\nimport time; time.sleep(60)",
-        "import os\nos.mkdir('d'); os.chdir('d')\nfor n in range(200): open(f'f{n}', 'wb').write(b'x' * 10**6)\n"
-        "os.chmod('.', 0)\nimport time; time.sleep(60)",
-    ],
-    ids=["many files", "unlinked files", "hidden folder"],
-)
+MANY_FILES = """
+for n in range(10**6):
+    open(f"f{n}", "wb").write(b"x" * 10**6)
+"""
+UNLINKED_FILES = """
+import os, time
+kept = []
+for n in range(200):
+    kept.append(open("f", "wb", 0))
+    kept[-1].write(b"x" * 10**6)
+    os.unlink("f")
+time.sleep(60)
+"""
+HIDDEN_FOLDER = """
+import os, time
+os.mkdir("d")
+os.chdir("d")
+for n in range(200):
+    open(f"f{n}", "wb").write(b"x" * 10**6)
+os.chmod(".", 0)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("fill", [MANY_FILES, UNLINKED_FILES, HIDDEN_FOLDER], ids=["many", "unlinked", "hidden"])
 async def test_a_disk_filler_is_stopped_and_named(sandbox: Bubblewrap, fill: str) -> None:
     filler = await sandbox.create("filler", Spec(disk_bytes=50 * 10**6))
     finished = await python(sandbox, filler, fill, timeout_seconds=60)
@@ -293,7 +314,12 @@ async def test_one_file_has_a_limit(sandbox: Bubblewrap) -> None:
     assert finished.exit_code != 0
 
 
-STUBBORN = "trap '' TERM HUP INT; (setsid sh -c 'trap \"\" TERM HUP; sleep $0 & sleep $0; sleep $0' {word} &) ; echo up; sleep {word}; sleep {word}"
+STUBBORN = """
+trap '' TERM HUP INT
+(setsid sh -c 'trap "" TERM HUP; sleep $0 & sleep $0; sleep $0' {word} &)
+echo up
+sleep {word}; sleep {word}
+"""
 
 
 async def test_nothing_survives_a_worker_that_is_killed(tools: Path) -> None:

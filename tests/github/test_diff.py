@@ -1,6 +1,8 @@
 """git's listings and patches, read into changes and added lines."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.github.diff import AddedLine, added_lines, parse_changes
 
@@ -97,3 +99,12 @@ def test_added_lines_with_their_places() -> None:
 
 def test_a_cut_patch_ends_where_it_is_cut() -> None:
     assert [line.text for line in added_lines(_PATCH[: _PATCH.index(b"+drei")])] == ["zwei"]
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"+++ b/x", b"@@ -1,9 +1,9 @@", b"@@ -1 +1 @@", b"+a", b"-a", b" a", b"\\ No", b"", b"\xff"])
+    )
+)
+def test_no_patch_is_too_odd_to_be_read(lines: list[bytes]) -> None:
+    assert all(line.number > 0 for line in added_lines(b"\n".join(lines)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.github.answers import OpenedPull
+from bot.github.answers import OnComment, OpenedPull
 from bot.github.checkout import Checkout, Clone
 from bot.github.failures import BranchTaken, GitHubFailed, NothingToMerge, PushRefused
 from bot.github.git import Remote
@@ -253,6 +253,30 @@ class TestPullRequest:
         with pytest.raises(GitHubFailed) as failure:
             await self._open(scene, base="gone")
         assert failure.value.code == "base_missing"
+
+
+async def test_the_whole_path_takes_fifteen_calls(
+    scene: Scene, checkout: Checkout, prepare: Prepare, publisher: Publisher, tmp_path: Path
+) -> None:
+    scene.fake.log.requests.clear()
+    client, at, marker = scene.client, scene.at, f"<!-- backspace:run={_RUN} -->"
+    trigger = OnComment(scene.fake.say(scene.issue, "octo", "/backspace make them two").id)
+    assert await client.permission(at, scene.actor)
+    assert await client.config_file(at)
+    await client.react(at, trigger, "eyes")
+    comment = await client.post_comment(at, scene.issue.number, marker, marker)
+    assert await client.comments(at, scene.issue.number, scene.fake.clock())
+    await checkout.clone(Remote(client.git_url(at), await client.clone_token(at)), ref="main", into=tmp_path / "path")
+    commit = await prepare()
+    assert await client.permission(at, scene.actor)
+    await publisher.publish(commit)
+    await client.open_pull(at, branch=_BRANCH, base="main", title="Widgets", body="", draft=False)
+    await client.unreact(at, trigger, "eyes")
+    await client.react(at, trigger, "rocket")
+    before_edit = scene.fake.api_calls()
+    assert await client.edit_comment(at, comment, f"{marker}\nDone.")
+    assert len(before_edit) <= 15, before_edit
+    scene.fake.assert_clean()
 
 
 async def test_a_branch_head_is_told(scene: Scene) -> None:

@@ -28,10 +28,11 @@ def test_a_comment_becomes_a_pull_request(running: Deployment) -> None:
 
     # The pull request is the app's, with the change, the evidence and a verified commit.
     pull = next(pull for pull in github.pulls() if str(pull.number) == run["pr_url"].rpartition("/")[2])
-    assert pull.user.login == "backspace[bot]"
+    assert pull.author.login == "backspace[bot]"
     assert pull.pull is not None
     assert not pull.pull.draft
     assert f"Closes #{issue.number}" in pull.body
+    assert github.diff(pull).count("diff --git") == 1
     assert "-    return a - b" in github.diff(pull)
     assert "+    return a + b" in github.diff(pull)
     (commit,) = github.commits(pull)

@@ -349,7 +349,7 @@ class Forge:
             repository.pushed_at = self.world.clock()
             open_pulls = [
                 (other, thread, thread.pull)
-                for other in self.world.repositories.values()
+                for other in self.world.all_repositories
                 for thread in other.pulls
                 if thread.pull and thread.state == "open" and repository in (other, thread.pull.head_repo)
             ]

@@ -153,11 +153,11 @@ class _Pages:
         return found
 
     def front(self, request: Request) -> Response:
-        return self._page("front.html", title="Repositories", repositories=list(self._fake.world.repositories.values()))
+        return self._page("front.html", title="Repositories", repositories=self._fake.world.all_repositories)
 
     def repository(self, request: Request) -> Response:
         repository = self._repository(request)
-        newest_first = sorted(repository.threads.values(), key=lambda thread: -thread.number)
+        newest_first = sorted(repository.all_threads, key=lambda thread: -thread.number)
         return self._page(
             "repository.html",
             title=repository.full_name,
@@ -188,7 +188,7 @@ class _Pages:
 
     def _people(self, repository: Repository) -> list[tuple[str, str]]:
         """Who may be chosen to comment, the most powerful first."""
-        people = [account for account in self._fake.world.accounts.values() if account.type == "User"]
+        people = [account for account in self._fake.world.all_accounts if account.type == "User"]
         order = list(Role)
         with_roles = [
             (account.login, repository.role_of(account)) for account in people if account.id in repository.roles
@@ -218,7 +218,7 @@ class _Pages:
 
     def avatar(self, request: Request) -> Response:
         number = request.path_params["number"]
-        account = next((one for one in self._fake.world.accounts.values() if one.id == number), None)
+        account = next((one for one in self._fake.world.all_accounts if one.id == number), None)
         if account is None:
             raise HTTPException(404)
         hue = number * 47 % 360

@@ -20,7 +20,7 @@ def get_app(call: Call) -> Answer:
 
 @operation("GET", "/app/installations", app_only=True)
 def list_installations(call: Call) -> Answer:
-    rows, headers = call.page(list(call.parts.world.installations.values()))
+    rows, headers = call.page(call.parts.world.all_installations)
     return Answer(body=[call.parts.shapes.installation(row) for row in rows], headers=headers)
 
 
@@ -74,7 +74,7 @@ def list_repositories(call: Call) -> Answer:
 
 
 def _installation_on(call: Call, account: Account | None) -> Answer:
-    found = [one for one in call.parts.world.installations.values() if one.account is account]
+    found = [one for one in call.parts.world.all_installations if one.account is account]
     if not found:
         raise not_found()
     return Answer(body=call.parts.shapes.installation(found[0]))

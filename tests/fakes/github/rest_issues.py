@@ -109,7 +109,7 @@ def create_comment(call: Call) -> Answer:
 
 def _comment(call: Call) -> tuple[Issue, Comment]:
     number = call.number("comment_id")
-    for issue in call.repository.threads.values():
+    for issue in call.repository.all_threads:
         for comment in issue.comments:
             if comment.id == number:
                 return issue, comment

@@ -21,7 +21,7 @@ def _head(call: Call, name: str) -> tuple[Repository | None, str]:
         return call.repository, name
     if owner.lower() == call.repository.owner.login.lower():
         return call.repository, branch
-    forks = (fork for fork in call.parts.world.repositories.values() if fork.fork_of is call.repository)
+    forks = (fork for fork in call.parts.world.all_repositories if fork.fork_of is call.repository)
     return next((fork for fork in forks if fork.owner.login.lower() == owner.lower()), None), branch
 
 

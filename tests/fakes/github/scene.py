@@ -33,7 +33,7 @@ class Scene:
         """By name, or the one that was added first."""
         if isinstance(repo, Repository):
             return repo
-        found = next(iter(self.world.repositories.values()), None) if repo is None else self.world.repository(repo)
+        found = next(iter(self.world.all_repositories), None) if repo is None else self.world.repository(repo)
         if found is None:
             raise KeyError(repo)
         return found
@@ -158,8 +158,8 @@ class Scene:
         return value
 
     def find_comment(self, comment_id: int) -> tuple[Issue, Comment]:
-        for repository in self.world.repositories.values():
-            for issue in repository.threads.values():
+        for repository in self.world.all_repositories:
+            for issue in repository.all_threads:
                 for comment in issue.comments:
                     if comment.id == comment_id:
                         return issue, comment

@@ -181,7 +181,7 @@ class Shapes:
 
     def repository(self, repository: Repository) -> Json:
         url, page = self.links.repository(repository), self.links.page(repository)
-        open_threads = sum(thread.state == "open" for thread in repository.threads.values())
+        open_threads = sum(thread.state == "open" for thread in repository.all_threads)
         return {
             "id": repository.id,
             "node_id": node_id("R", repository.id),

@@ -162,8 +162,13 @@ class Repository:
         return f"{self.owner.login}/{self.name}"
 
     @property
+    def all_threads(self) -> list[Issue]:
+        """A copy: others may open threads meanwhile."""
+        return list(self.threads.values())
+
+    @property
     def pulls(self) -> list[Issue]:
-        return [thread for thread in self.threads.values() if thread.pull]
+        return [thread for thread in self.all_threads if thread.pull]
 
     def role_of(self, account: Account) -> Role:
         if account is self.owner:
@@ -224,6 +229,20 @@ class World:
         self.personal_tokens: dict[str, Account] = {}
         self._ids = itertools.count(1_000_001)
 
+    # Copies, as others may add meanwhile.
+
+    @property
+    def all_accounts(self) -> list[Account]:
+        return list(self.accounts.values())
+
+    @property
+    def all_repositories(self) -> list[Repository]:
+        return list(self.repositories.values())
+
+    @property
+    def all_installations(self) -> list[Installation]:
+        return list(self.installations.values())
+
     def next_id(self) -> int:
         return next(self._ids)
 
@@ -237,7 +256,7 @@ class World:
 
     def repository(self, full_name: str) -> Repository | None:
         wanted = full_name.lower()
-        return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
+        return next((r for r in self.all_repositories if r.full_name.lower() == wanted), None)
 
     def installation_of(self, repository: Repository) -> Installation | None:
-        return next((i for i in self.installations.values() if repository in i.repositories), None)
+        return next((i for i in self.all_installations if repository in i.repositories), None)

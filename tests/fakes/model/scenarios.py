@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tests.fakes.model.script import END, Call, Conversation, Scenario, Step, Text, Thinking, say, steps
 
@@ -39,7 +40,7 @@ def _task_is(number: int, status: str) -> Call:
     return Call("TaskUpdate", {"taskId": str(number), "status": status})
 
 
-_FIX_CALC = steps(
+_FIX = steps(
     say(Thinking("The test names the expected sum, so I look at add first."), "I'll look at calc.py.", _READ),
     say("Here is the plan.", _task("Fix add in calc.py"), _task("Run the tests")),
     say(
@@ -51,6 +52,16 @@ _FIX_CALC = steps(
     say(_task_is(2, "completed")),
     say("Fixed `add` in calc.py: it returned the difference instead of the sum. `python3 -m unittest -q` passes now."),
 )
+
+_FIX_AGAIN = say("The change is not in the file any more.", _READ, _edit("return a - b", "return a + b"), _TEST)
+
+
+def _fix_calc(conversation: Conversation) -> Step:
+    """Goes on right, too, where a resumed session remembers more than the saved tree has."""
+    if conversation.tests_just_failed:
+        return _FIX_AGAIN
+    return _FIX(replace(conversation, answers=conversation.answers - conversation.failed_tests))
+
 
 _NO_CHANGES = steps(
     say("I'll look at calc.py.", _READ),
@@ -80,7 +91,7 @@ def _failing_then_repair(conversation: Conversation) -> Step:
 def _later(conversation: Conversation, answers: int) -> Conversation:
     """The same conversation counted from a later beginning, where it is that far already."""
     from_there = conversation.answers - answers if conversation.answers >= answers else conversation.answers
-    return Conversation(**{**conversation.__dict__, "answers": from_there})
+    return replace(conversation, answers=from_there)
 
 
 _NEVER_REPAIRED = steps(
@@ -179,7 +190,7 @@ def _shell(conversation: Conversation) -> Step:
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "fix-calc": _FIX_CALC,
+    "fix-calc": _fix_calc,
     "no-changes": _NO_CHANGES,
     "failing-then-repair": _failing_then_repair,
     "never-repaired": _NEVER_REPAIRED,

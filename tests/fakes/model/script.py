@@ -9,6 +9,7 @@ _CWD = re.compile(r"Primary working directory: ([^\n\\]+)")
 _NAMED = re.compile(r"scenario:([a-z0-9-]+)")
 _FILLER = "No response requested."
 """Claude Code puts it in the model's mouth when a session goes on after an interruption."""
+_FAILED = "FAILED (failures="
 _COMPACTION = "CRITICAL: Respond with TEXT ONLY"
 
 
@@ -66,6 +67,14 @@ class Conversation:
     prompts: str
     """Every text that people wrote, in order."""
     last_text: str
+    results: tuple[str, ...]
+    """What the tools of the latest answer gave."""
+    failed_tests: int
+    """How often a run of the tests has failed."""
+
+    @property
+    def tests_just_failed(self) -> bool:
+        return any(_FAILED in result for result in self.results)
 
     @property
     def named(self) -> str:
@@ -99,13 +108,16 @@ def say(*blocks: Block | str, tokens: Tokens | None = None, pace_seconds: float 
 
 def read_conversation(body: Mapping[str, Any]) -> Conversation:
     texts: list[str] = []
-    answers = 0
+    answers = failed_tests = 0
+    results: tuple[str, ...] = ()
     for message in body["messages"]:
         said = _texts(message["content"])
         if message["role"] == "assistant":
             answers += said != [_FILLER]
         else:
             texts += said
+            results = _results(message["content"])
+            failed_tests += any(_FAILED in result for result in results)
     everything = "\n".join([*texts, *_texts(body.get("system") or "")])
     cwd = _CWD.search(everything)
     return Conversation(
@@ -116,7 +128,15 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
         answers=answers,
         prompts="\n".join(texts),
         last_text=texts[-1] if texts else "",
+        results=results,
+        failed_tests=failed_tests,
     )
+
+
+def _results(content: object) -> tuple[str, ...]:
+    if not isinstance(content, list):
+        return ()
+    return tuple(str(block.get("content")) for block in content if block.get("type") == "tool_result")
 
 
 def _texts(content: object) -> list[str]:
