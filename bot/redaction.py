@@ -23,7 +23,7 @@ _PATTERNS = re.compile(
     r"|gh[oprsu]_[A-Za-z0-9._-]{36,}"
     r"|github_pat_[A-Za-z0-9._-]{20,}"
     r"|(?<![A-Za-z0-9])sk-ant-[A-Za-z0-9_-]{16,}"
-    r"|(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}"
+    r"|(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]{0,200}[0-9])[A-Za-z0-9_-]{20,}"
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}"
     r"|(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,}"
     r"|(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}"

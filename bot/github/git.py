@@ -18,6 +18,7 @@ from bot.github.failures import (
     RepositoryUnreachable,
 )
 
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 _LOCAL_TIMEOUT_SECONDS = 120
 _NETWORK_TIMEOUT_SECONDS = 600
 _OUTPUT_LIMIT_BYTES = 64 * 1024**2
@@ -103,7 +104,7 @@ class GitRefused(CheckoutFailed):
 
 
 class Git:
-    def __init__(self, *, home: Path, path: str = os.defpath, extra_env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, home: Path, path: str = _PATH, extra_env: Mapping[str, str] | None = None) -> None:
         """`extra_env`: what git needs on this host to reach the network, such as HTTPS_PROXY or GIT_SSL_CAINFO."""
         self._environment = {
             **(extra_env or {}),

@@ -89,7 +89,7 @@ async def _refuse(asked: Run, at: At, denied: Denied, tools: Tools) -> Refused:
         )
         if first:
             words = refusals.refusal(denied.code, run_id=asked.id, actor=request.actor.login)
-            await tools.github.post_comment(at, request.issue.number, words, marker(asked.id))
+            await _post(asked, at, words, tools)
     return await _end(Journal(asked.id, tools), tools, denied.code, refusals.sentence(denied.code))
 
 
@@ -109,11 +109,21 @@ async def _greet(asked: Run, at: At, tools: Tools) -> None:
     try:
         _, posted = await asyncio.gather(
             tools.github.react(at, target(asked), EYES),
-            tools.github.post_comment(at, request.issue.number, words, marker(asked.id)),
+            _post(asked, at, words, tools),
         )
     except (failures.ThreadLocked, failures.RepositoryReadOnly):
         return
     await tools.store.commented(asked.id, posted)
+
+
+async def _post(asked: Run, at: At, words: str, tools: Tools) -> int:
+    """The run's comment. A second try looks first: the process may have ended between the post and its answer."""
+    assert asked.request.issue is not None
+    number, mark = asked.request.issue.number, marker(asked.id)
+    stored = await tools.store.events_after(asked.id, 0)
+    tries = [e for e in stored if isinstance(e.event, ev.Progress) and e.event.stage is Stage.AUTHORIZING]
+    found = await tools.github.find_comment(at, number, mark) if len(tries) > 1 else None
+    return found if found is not None else await tools.github.post_comment(at, number, words, mark)
 
 
 def target(asked: Run) -> Target:

@@ -86,6 +86,7 @@ class Bubblewrap:
                 lease = uids.lease(self._taken())
                 try:
                     self._installation = await asyncio.to_thread(install, self._tools, lease.account)
+                    await asyncio.to_thread(uids.sweep_orphans, self._installation.bwrap)
                     await asyncio.to_thread(cgroups.sweep)
                 finally:
                     lease.release()

@@ -66,7 +66,9 @@ class Contained:
                     stderr=stderr,
                     env={"PATH": HOST_PATH},
                     cwd="/",
-                    pass_fds=(options, status_inside, *command.passed),
+                    # Both ends: a worker that dies must not end bwrap by a broken pipe before bwrap is ready to
+                    # take its namespace along; that would leave half a sandbox waiting for ever.
+                    pass_fds=(options, status, status_inside, *command.passed),
                 )
         except OSError as error:
             os.close(status)

@@ -7,8 +7,9 @@ byte are fine; the end is reported once the program has ended and everything tha
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from bot.sandbox import Exited, Handle, Sandbox
+from bot.sandbox import Exited, Handle, Running
 
 _POLL_SECONDS = 0.03
 
@@ -36,12 +37,20 @@ class Idle:
     seconds: float
 
 
+class Source(Protocol):
+    """The part of a Sandbox that is needed to follow."""
+
+    async def read(self, handle: Handle, offset: int, *, limit_bytes: int = ...) -> bytes: ...
+
+    async def status(self, handle: Handle) -> Running | Exited: ...
+
+
 class Follower:
     """The hand crank: `step` looks once."""
 
-    def __init__(self, sandbox: Sandbox, handle: Handle, *, offset: int = 0, clock: Callable[[], float]) -> None:
+    def __init__(self, source: Source, handle: Handle, *, offset: int = 0, clock: Callable[[], float]) -> None:
         """`clock` in seconds, monotonic."""
-        self._sandbox = sandbox
+        self._source = source
         self._handle = handle
         self._clock = clock
         self._line_offset = offset
@@ -52,8 +61,8 @@ class Follower:
     async def step(self) -> list[Line] | Idle | Ended:
         """The lines that are complete now, possibly none of a chunk that has no line's end."""
         # Asked before reading: what a program printed is there before its end is.
-        status = await self._sandbox.status(self._handle)
-        chunk = await self._sandbox.read(self._handle, self._line_offset + self._parts_bytes)
+        status = await self._source.status(self._handle)
+        chunk = await self._source.read(self._handle, self._line_offset + self._parts_bytes)
         if chunk:
             self._last_news = self._clock()
             return self._lines(chunk)

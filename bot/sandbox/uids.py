@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.sandbox import SandboxFailed
+from bot.sandbox.bwrap_options import SUPERVISOR
 from bot.sandbox.limits import Account
 
 # Between the ranges that systemd and the shadow tools hand out: https://systemd.io/UIDS-GIDS/
@@ -86,6 +87,19 @@ def sweep(account: Account) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_SWEEP_SECONDS)
+
+
+def sweep_orphans(bwrap: Path) -> None:
+    """Kill the bwrap processes of workers that are gone: those that died in the instant in which bwrap forks."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            ours = words[0] == bytes(bwrap) and bytes(SUPERVISOR) in words
+            parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
+            if ours and parent == "1" and os.getpid() != 1:
+                os.kill(int(path.name), signal.SIGKILL)
+        except OSError:
+            continue  # it has just ended, or is another user's
 
 
 def _owner(process: Path) -> int | None:

@@ -1,6 +1,8 @@
 """The GitHub stand-in refuses what GitHub refuses: tokens, scope, permissions, limits; and breaks on demand."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import jwt
@@ -8,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from githubkit import GitHub
 
-from tests.fakes.github import Fault
+from tests.fakes.github import FakeGitHub, Fault, serve
 from tests.fakes.github_scene import REPO, Client, Scene
 from tests.shared_data import needs_shared_data
 
@@ -336,6 +338,39 @@ def test_a_request_against_githubs_description_is_a_problem(
     client("POST", path, json=body)
     problems = " ".join(scene.fake.problems)
     assert (words in problems) if words else problems == ""
+
+
+def test_many_callers_at_once_get_numbers_of_their_own(scene: Scene, client: Client) -> None:
+    def story(number: int) -> int:
+        made = client("POST", "/issues", json={"title": str(number)}).json()["number"]
+        assert client("POST", f"/issues/{made}/comments", json={"body": "x"}).status_code == 201
+        assert client("GET", "").status_code == 200
+        return int(made)
+
+    with ThreadPoolExecutor(12) as pool:
+        numbers = list(pool.map(story, range(48)))
+    assert sorted(numbers) == list(range(2, 50))
+    scene.fake.assert_clean()
+
+
+def test_the_api_may_stand_at_the_root_of_its_host(tmp_path: Path) -> None:
+    fake = FakeGitHub.create(tmp_path, api_prefix="")
+    fake.add_repo("acme/open", {"a": "b"}, private=False)
+    with serve(fake) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        assert http.get("/repos/acme/open").json()["full_name"] == "acme/open"
+        assert "<h1>acme/open</h1>" in http.get("/acme/open").text
+        fake.assert_clean()
+
+
+def test_it_may_go_away_and_come_back_with_what_it_knew(tmp_path: Path) -> None:
+    fake = FakeGitHub.create(tmp_path)
+    fake.add_repo("acme/open", {"a": "b"}, private=False)
+    with serve(fake, keep=True) as url:
+        port = int(url.rpartition(":")[2])
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
+    with serve(fake, port=port) as again:
+        assert httpx.get(again, trust_env=False).status_code == 200
 
 
 async def test_githubkit_understands_the_stand_in(scene: Scene) -> None:

@@ -145,6 +145,8 @@ def test_it_runs_as_a_process_and_is_worked_over_http(tmp_path: Path) -> None:
                 assert said["status"] == 502
                 assert [row["event"] for row in http.get("/_deliveries").json()] == ["issues", "issue_comment"]
                 assert http.post("/_comments", json={"number": 7, "user": "octo", "body": "x"}).status_code == 400
+                (thread,) = http.get("/_threads").json()
+                assert [comment["body"] for comment in thread["comments"]] == ["/backspace x"]
                 assert http.get("/_problems").json() == []
                 assert "From outside" in http.get("/acme/sample/issues/1").text
             key = Path(facts["private_key_path"])

@@ -30,7 +30,27 @@ def _delivered(delivery: Delivery) -> Json:
 
 
 def _thread(fake: FakeGitHub, issue: Issue) -> Json:
-    return {"number": issue.number, "html_url": f"{fake.web_url}/{issue.repository.full_name}/issues/{issue.number}"}
+    kind = "pull" if issue.pull else "issues"
+    return {
+        "repo": issue.repository.full_name,
+        "number": issue.number,
+        "title": issue.title,
+        "state": issue.state,
+        "draft": bool(issue.pull and issue.pull.draft),
+        "pull": issue.pull is not None,
+        "html_url": f"{fake.web_url}/{issue.repository.full_name}/{kind}/{issue.number}",
+        "reactions": fake.reactions(issue),
+        "comments": [
+            {
+                "id": comment.id,
+                "author": comment.author.login,
+                "body": comment.body,
+                "edits": len(comment.history) - 1,
+                "reactions": fake.reactions(comment),
+            }
+            for comment in list(issue.comments)
+        ],
+    }
 
 
 def _add_user(fake: FakeGitHub, given: Json) -> Json:
@@ -109,6 +129,10 @@ def _requests(fake: FakeGitHub, given: Json) -> list[Json]:
     return [asdict(logged) for logged in fake.requests]
 
 
+def _threads(fake: FakeGitHub, given: Json) -> list[Json]:
+    return [_thread(fake, issue) for repository in fake.world.all_repositories for issue in repository.all_threads]
+
+
 def _problems(fake: FakeGitHub, given: Json) -> list[Json]:
     return [{"problem": problem} for problem in fake.problems]
 
@@ -133,6 +157,7 @@ _ACTS: dict[tuple[str, str], _Act] = {
     ("POST", "/_clock"): _advance,
     ("GET", "/_requests"): _requests,
     ("GET", "/_problems"): _problems,
+    ("GET", "/_threads"): _threads,
     ("GET", "/_deliveries"): _deliveries,
 }
 

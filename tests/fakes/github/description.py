@@ -1,13 +1,10 @@
-"""Every request and answer held against GitHub's own description of its API, where that file is at hand."""
+"""GitHub's own description of its API, read by openapi-core: what it has against a request and its answer."""
 
 from __future__ import annotations
 
 import functools
 import json
-import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +13,8 @@ from openapi_core.datatypes import RequestParameters
 from openapi_core.exceptions import OpenAPIError
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
-from tests.shared_data import SHARED_DATA
+from tests.fakes.github.audit import Exchange
 
-DESCRIPTION = SHARED_DATA / "github" / "openapi-2026-03-10.json"
 _HOST = "https://api.github.com"
 _LONGEST_WORDS = 300
 
@@ -33,24 +29,8 @@ class _SchemaError(Protocol):
     absolute_path: Iterable[str | int]
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """A request and its answer; `path` has one segment per parameter, and no API prefix."""
-
-    method: str
-    template: str
-    path: str
-    query: Mapping[str, str]
-    request_headers: Mapping[str, str]
-    request_body: bytes
-    status: int
-    media: str
-    answer_body: bytes
-
-
 class _Request:
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
         self.host_url = _HOST
         self.path = exchange.path
         self.method = exchange.method.lower()
@@ -71,74 +51,44 @@ class _Response:
         self.headers = Headers()
 
 
-@functools.cache
-def _loaded(path: Path) -> tuple[OpenAPI, dict[tuple[str, str], frozenset[int]]]:
-    """The description, and the statuses that it names for each (method, template)."""
-    spec = json.loads(path.read_text())
-    statuses = {
-        (method.upper(), template): frozenset(int(status) for status in described["responses"])
-        for template, operations in spec["paths"].items()
-        for method, described in operations.items()
-    }
-    return OpenAPI.from_dict(spec, config=Config(spec_validator_cls=None)), statuses
-
-
 class Description:
-    """Checks in a thread of its own, so that no caller waits for it. Without the file it checks nothing."""
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._openapi = OpenAPI.from_dict(spec, config=Config(spec_validator_cls=None))
+        self._statuses = {
+            (method.upper(), template): frozenset(int(status) for status in described["responses"])
+            for template, operations in spec["paths"].items()
+            for method, described in operations.items()
+        }
 
-    def __init__(self, path: Path | None = DESCRIPTION) -> None:
-        self._openapi: OpenAPI | None = None
-        self._operations: dict[tuple[str, str], frozenset[int]] = {}
-        if path is not None and path.is_file():
-            self._openapi, self._operations = _loaded(path)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="github-description")
-        self._lock = threading.Lock()
-        self._last: Future[None] | None = None
-        self.problems: list[str] = []
-
-    @property
-    def present(self) -> bool:
-        return self._openapi is not None
-
-    def describes(self, method: str, template: str) -> bool:
-        return (method, template) in self._operations
-
-    def submit(self, exchange: Exchange) -> None:
-        if self._openapi is None or not self.describes(exchange.method, exchange.template):
-            return
-        with self._lock:
-            self._last = self._worker.submit(self._check, self._openapi, exchange)
-
-    def settle(self) -> None:
-        with self._lock:
-            last = self._last
-        if last:
-            last.result()
-
-    def close(self) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
-
-    def _check(self, openapi: OpenAPI, exchange: Exchange) -> None:
+    def problems(self, exchange: Exchange) -> list[str]:
+        statuses = self._statuses.get((exchange.method, exchange.template))
+        if statuses is None:
+            return []
         name = f"{exchange.method} {exchange.path}"
         request = _Request(exchange)
+        found = []
         try:
-            openapi.validate_request(request)
+            self._openapi.validate_request(request)
         except OpenAPIError as error:
             # A request that GitHub refuses as invalid was refused; the answer is what the caller has to mind.
             if exchange.status not in (404, 422):
-                self.problems.append(f"request {name}: {_words(error)}")
-        if exchange.status not in self._operations[exchange.method, exchange.template]:
+                found.append(f"request {name}: {_words(error)}")
+        if exchange.status not in statuses:
             if exchange.status < 400 and exchange.status != 304:
-                self.problems.append(f"answer {name}: {exchange.status} is not described")
-            return
-        if not exchange.answer_body or not exchange.media.startswith("application/json"):
-            return
-        try:
-            openapi.validate_response(request, _Response(exchange))
-        except OpenAPIError as error:
-            found = _schema_errors(error)
-            if not found or not all(_is_flaw(schema_error) for schema_error in found):
-                self.problems.append(f"answer {exchange.status} to {name}: {_words(error)}")
+                found.append(f"answer {name}: {exchange.status} is not described")
+        elif exchange.answer_body and exchange.media.startswith("application/json"):
+            try:
+                self._openapi.validate_response(request, _Response(exchange))
+            except OpenAPIError as error:
+                errors = _schema_errors(error)
+                if not errors or not all(map(_is_flaw, errors)):
+                    found.append(f"answer {exchange.status} to {name}: {_words(error)}")
+        return found
+
+
+@functools.cache
+def load(path: Path) -> Description:
+    return Description(json.loads(path.read_text()))
 
 
 def _schema_errors(error: BaseException) -> list[_SchemaError]:

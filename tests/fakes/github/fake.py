@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import ASGIApp
 
 from tests.fakes.github.access import Access
-from tests.fakes.github.description import Description
+from tests.fakes.github.audit import Audit
 from tests.fakes.github.faults import Fault, Faults, Plan
 from tests.fakes.github.forge import Forge
 from tests.fakes.github.hooks import Hooks
@@ -58,14 +58,12 @@ class FakeGitHub(People, View):
     through `asyncio.to_thread`.
     """
 
-    def __init__(
-        self, parts: Parts, state: Path, *, hooks: Hooks, faults: Faults, description: Description, log: Log
-    ) -> None:
+    def __init__(self, parts: Parts, state: Path, *, hooks: Hooks, faults: Faults, audit: Audit, log: Log) -> None:
         super().__init__(parts, state, hooks)
-        self._description = description
+        self._audit = audit
         self.faults: Faults = faults
         self.log: Log = log
-        self._site = Site(self, parts, faults, description, log)
+        self._site = Site(self, parts, faults, audit, log)
 
     @classmethod
     def create(
@@ -103,13 +101,13 @@ class FakeGitHub(People, View):
         hooks = Hooks(world, app_id=app.id, events=app.events, changed=log.changed)
         limits = Limits(primary_per_hour=primary_per_hour, secondary=secondary_limits)
         parts = Parts(world, app, links, shapes, Forge(world, shapes, hooks), Access(world, app), limits)
-        description = Description() if described else Description(None)
-        return cls(parts, state_dir, hooks=hooks, faults=Faults(), description=description, log=log)
+        audit = Audit(enabled=described)
+        return cls(parts, state_dir, hooks=hooks, faults=Faults(), audit=audit, log=log)
 
     def close(self) -> None:
         self._site.close()
         self.hooks.close()
-        self._description.close()
+        self._audit.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,8 +169,7 @@ class FakeGitHub(People, View):
     @property
     def problems(self) -> list[str]:
         """What GitHub's description, or the table of operations, has against any request or answer so far."""
-        self._description.settle()
-        return [*self.log.problems, *self._description.problems]
+        return [*self.log.problems, *self._audit.problems()]
 
     def assert_clean(self) -> None:
         """Raises AssertionError with every problem."""

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from tests.fakes.github import rest_app, rest_git, rest_issues, rest_pulls, rest_repository
 from tests.fakes.github.access import Anonymous, Caller
 from tests.fakes.github.answers import Answer, Refusal, not_found
-from tests.fakes.github.description import Description, Exchange
+from tests.fakes.github.audit import Audit, Exchange
 from tests.fakes.github.faults import Fault, Faults, Plan
 from tests.fakes.github.log import Log
 from tests.fakes.github.operations import Call, Operation, Parts, described_path, find, is_app, templates
@@ -53,10 +53,10 @@ class _Handled:
 
 
 class Rest:
-    def __init__(self, parts: Parts, faults: Faults, description: Description, log: Log) -> None:
+    def __init__(self, parts: Parts, faults: Faults, audit: Audit, log: Log) -> None:
         self._parts = parts
         self._faults = faults
-        self._description = description
+        self._audit = audit
         self._log = log
         self._workers = ThreadPoolExecutor(16, thread_name_prefix="github-rest")
 
@@ -112,7 +112,7 @@ class Rest:
         for outgoing in answer.deliveries:
             self._parts.forge.hooks.send_later(outgoing)
         if handled.exchange:
-            self._description.submit(handled.exchange)
+            self._audit.submit(handled.exchange)
         self._log.changed()
 
     # In a worker thread, from here on.
@@ -228,6 +228,7 @@ class Rest:
             if request.headers.get("if-none-match") == etag:
                 limits.refund(caller.name, now)
                 answer = Answer(304)
+        answer = replace(answer, body=answer.content())
         headers |= limits.standing(caller.name, now).headers()
         headers["x-github-request-id"] = uuid.uuid4().hex[:20].upper()
         headers["x-github-media-type"] = "github.v3; format=json"

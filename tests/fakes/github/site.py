@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from tests.fakes.github.audit import Audit
 from tests.fakes.github.control import control_routes
-from tests.fakes.github.description import Description
 from tests.fakes.github.faults import Faults
 from tests.fakes.github.log import Log
 from tests.fakes.github.operations import Parts
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Site:
-    def __init__(self, fake: FakeGitHub, parts: Parts, faults: Faults, description: Description, log: Log) -> None:
-        self._rest = Rest(parts, faults, description, log)
+    def __init__(self, fake: FakeGitHub, parts: Parts, faults: Faults, audit: Audit, log: Log) -> None:
+        self._rest = Rest(parts, faults, audit, log)
         self._git = SmartHttp(parts, faults, log)
         self._pages = Starlette(routes=[*control_routes(fake), *page_routes(fake)])
 

@@ -75,9 +75,8 @@ class SmartHttp:
                 {"content-type": "text/plain; charset=utf-8", **refusal.headers},
             )
             return
-        status = await self._run(receive, send, self._environment(scope, repository, caller, asked))
-        if asked.push and asked.service == "/git-receive-pack":
-            await asyncio.to_thread(self._parts.forge.refs_changed, repository)
+        pushed = repository if asked.push and asked.service == "/git-receive-pack" else None
+        status = await self._run(receive, send, self._environment(scope, repository, caller, asked), pushed)
         self._log.add(method, path, status, "git", caller=caller.name, fault=fault)
 
     def _allowed(self, caller: Caller, asked: _Asked) -> Repository:
@@ -126,7 +125,7 @@ class SmartHttp:
             environment["GITHUB_SIGNATURES"] = "required"
         return environment
 
-    async def _run(self, receive: Receive, send: Send, environment: dict[str, str]) -> int:
+    async def _run(self, receive: Receive, send: Send, environment: dict[str, str], pushed: Repository | None) -> int:
         process = await asyncio.create_subprocess_exec(
             "git",
             "http-backend",
@@ -145,6 +144,8 @@ class SmartHttp:
             while chunk := await process.stdout.read(_CHUNK_BYTES):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await process.wait()
+            if pushed:  # before the client hears that it is done
+                await asyncio.to_thread(self._parts.forge.refs_changed, pushed)
             await send({"type": "http.response.body", "body": b""})
         finally:
             feeding.cancel()
