@@ -19,8 +19,8 @@ The modules
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
                     door  problems  routes  runs  sse
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
-                    changes  database  engine  janitor  migrations  records  schema  store  view  workflows
-                    writer
+                    changes  database  engine  janitor  migrations  records  reporter  schema  store  view
+                    workflows  writer
     pipeline/       what a run does: one module per stage, each safe to run twice
                     authorize  job  outputs  prepare  publish  session  stages  verify  work  workplace
     agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
@@ -32,14 +32,15 @@ The modules
                     refusals  secrets  tokens
     sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out
                     allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
-                    living  pip_output  place  proxy_request  registries  supervisor  transfer  uids  watchdog
+                    living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
+                    watchdog
     intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
                     access  commands  repo_config  triggers  webhook
     markdown/       Markdown from people and agents, as tokens
                     characters  cutting  html_text  inline  parsing  pieces  plain  references  sanitising
     redaction       secrets out of what is stored or posted
     wording/        every word people read on GitHub
-                    amounts  comment  evidence  kept  marker  names  outcome  outcomes  pull_request  refusals
+                    amounts  comment  evidence  marker  names  outcome  outcomes  pull_request  refusals
                     replies
     telemetry       log lines and counters
     settings        the deployment's settings, or every problem with them at once

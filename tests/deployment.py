@@ -192,6 +192,9 @@ class Deployment:
         lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
         return [json.loads(line.removeprefix("data: ")) for line in lines]
 
+    def patch(self, run_id: str) -> str:
+        return httpx.get(f"{self.backspace.url}/api/runs/{run_id}/patch", timeout=10).raise_for_status().text
+
     def events_so_far(self, run_id: str, after: int) -> Iterator[dict[str, Any]]:
         """Events from the one behind `after`, each with its `id`, until the stream has been silent for a moment."""
         url = f"{self.backspace.url}/api/runs/{run_id}/events"

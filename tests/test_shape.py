@@ -8,6 +8,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import bot
 from tests.project import ROOT, files, module_name, pyproject, short, sources, texts, tree
 
@@ -200,18 +202,18 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_what_is_imported_is_declared() -> None:
+@pytest.mark.parametrize("folder", ["bot", "tests"])
+def test_what_is_imported_is_declared(folder: str) -> None:
     """A package that comes only because another one needs it goes when that one no longer does."""
-    project = pyproject()["project"]
-    declared = {
-        re.split(r"[\[<>=!~; ]", requirement)[0].lower()
-        for requirement in project["dependencies"] + project["optional-dependencies"]["agent"]
-    }
+    project, dev = pyproject()["project"], pyproject()["dependency-groups"]["dev"]
+    requirements = project["dependencies"] + project["optional-dependencies"]["agent"]
+    requirements += dev if folder == "tests" else []
+    declared = {re.split(r"[\[<>=!~; ]", requirement)[0].lower() for requirement in requirements}
     providers = packages_distributions()
-    foreign = {name for path in sources("bot") for name in imported(path)} - sys.stdlib_module_names - {"bot"}
+    foreign = {name for path in sources(folder) for name in imported(path)} - sys.stdlib_module_names
     undeclared = [
         name
-        for name in sorted(foreign)
+        for name in sorted(foreign - {"bot", "tests"})
         if not {dist.lower().replace("_", "-") for dist in providers.get(name, ())} & declared
     ]
     assert undeclared == []

@@ -257,7 +257,7 @@ class Translator:
         self._retries.append(what)
         self.activity = f"waiting for the model API ({what})"
         return ErrorReport(
-            error_type=f"model_{message.error}",
+            error_type=f"model-{message.error.replace('_', '-')}",
             message=f"The model API did not answer ({what}); "
             f"trying again in {message.delay_seconds:.0f} s ({message.attempt} of {message.attempts}).",
             recoverable=True,

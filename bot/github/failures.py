@@ -9,7 +9,7 @@ from bot.errors import BackspaceError
 class GitHubFailed(BackspaceError):
     """GitHub refused the call."""
 
-    code: ClassVar[str] = "github_failed"
+    code: ClassVar[str] = "github-failed"
     next_step: ClassVar[str] = "Look at Backspace's log for GitHub's answer."
 
     def __init__(self, message: str | None = None, *, status: int | None = None) -> None:
@@ -20,7 +20,7 @@ class GitHubFailed(BackspaceError):
 class Unavailable(GitHubFailed):
     """GitHub did not answer, or answered with a server error; whether the call took effect is unknown."""
 
-    code = "github_unavailable"
+    code = "github-unavailable"
     next_step = "Try again in a few minutes; githubstatus.com tells about outages."
     retry_helps = True
 
@@ -28,7 +28,7 @@ class Unavailable(GitHubFailed):
 class RateLimited(GitHubFailed):
     """GitHub's rate limit for this installation is used up."""
 
-    code = "github_rate_limited"
+    code = "github-rate-limited"
     next_step = "Nothing to do: it goes on when GitHub's limit allows."
     retry_helps = True
 
@@ -40,42 +40,42 @@ class RateLimited(GitHubFailed):
 class Unauthorized(GitHubFailed):
     """GitHub does not accept the token."""
 
-    code = "github_token_refused"
+    code = "github-token-refused"
     next_step = "Check that the app is still installed."
 
 
 class NotFound(GitHubFailed):
     """GitHub has no such thing, or the app may not see it."""
 
-    code = "github_not_found"
+    code = "github-not-found"
     next_step = "Check that the repository exists and that the app is installed on it."
 
 
 class Forbidden(GitHubFailed):
     """GitHub does not allow the call."""
 
-    code = "github_forbidden"
+    code = "github-forbidden"
     next_step = "Check the app's permissions on this repository."
 
 
 class RepositoryReadOnly(Forbidden):
     """The repository is archived or disabled, so nothing can be written to it."""
 
-    code = "repository_read_only"
+    code = "repository-read-only"
     next_step = "Unarchive the repository, then ask again."
 
 
 class ThreadLocked(Forbidden):
     """The conversation is locked, so no comment can be made in it."""
 
-    code = "thread_locked"
+    code = "thread-locked"
     next_step = "Unlock the conversation, then ask again."
 
 
 class PermissionMissing(Forbidden):
     """The app's installation lacks a permission."""
 
-    code = "permission_missing"
+    code = "permission-missing"
     next_step = "An owner of the account must accept the app's permissions, in the account's settings."
 
     def __init__(self, message: str | None = None, *, accepted: str = "", status: int | None = None) -> None:
@@ -87,103 +87,103 @@ class PermissionMissing(Forbidden):
 class InstallationSuspended(Forbidden):
     """The app's installation is suspended."""
 
-    code = "installation_suspended"
+    code = "installation-suspended"
     next_step = "An owner of the account must unsuspend the app."
 
 
 class InstallationGone(GitHubFailed):
     """The app is not installed on this account any more."""
 
-    code = "installation_gone"
+    code = "installation-gone"
     next_step = "Install the app on the account again."
 
 
 class RepositoryNotInstalled(GitHubFailed):
     """The app's installation does not include this repository."""
 
-    code = "repository_not_installed"
+    code = "repository-not-installed"
     next_step = "Add the repository to the app's installation."
 
 
 class AppRefused(GitHubFailed):
     """GitHub does not accept the app's own credentials."""
 
-    code = "app_refused"
+    code = "app-refused"
     next_step = "Check GITHUB_APP_ID, the private key and this machine's clock."
 
 
 class Unprocessable(GitHubFailed):
     """GitHub understood the call but cannot do it."""
 
-    code = "github_unprocessable"
+    code = "github-unprocessable"
 
 
 class Conflict(GitHubFailed):
     """The call does not fit the repository's present state."""
 
-    code = "github_conflict"
+    code = "github-conflict"
 
 
 class BaseMissing(GitHubFailed):
     """The branch that the pull request should go to does not exist."""
 
-    code = "base_missing"
+    code = "base-missing"
     next_step = "Name an existing branch as `base` in .github/backspace.yml."
 
 
 class NothingToMerge(GitHubFailed):
     """The branch has no commits that its base lacks."""
 
-    code = "nothing_to_merge"
+    code = "nothing-to-merge"
     next_step = "Nothing to do: the base branch has this change already."
 
 
 class BranchTaken(GitHubFailed):
     """The branch exists and is not this run's, or it moved on meanwhile."""
 
-    code = "branch_taken"
+    code = "branch-taken"
     next_step = "Somebody else moved the branch; ask again to start from its present state."
 
 
 class CheckoutFailed(BackspaceError):
     """git could not do it."""
 
-    code: ClassVar[str] = "git_failed"
+    code: ClassVar[str] = "git-failed"
     next_step: ClassVar[str] = "Look at Backspace's log for git's words."
 
 
 class EmptyRepository(CheckoutFailed):
     """The repository has no commits."""
 
-    code = "empty_repository"
+    code = "empty-repository"
     next_step = "Push a first commit, then ask again."
 
 
 class RepositoryUnreachable(CheckoutFailed):
     """The repository does not exist, or the app may not read it."""
 
-    code = "repository_unreachable"
+    code = "repository-unreachable"
     next_step = "Check that the repository exists and that the app is installed on it."
 
 
 class BranchMissing(CheckoutFailed):
     """The repository has no such branch or commit."""
 
-    code = "branch_missing"
+    code = "branch-missing"
     next_step = "Name an existing branch as `base`."
 
 
 class RepositoryTooLarge(CheckoutFailed):
     """The repository is larger than Backspace may fetch."""
 
-    code = "repository_too_large"
+    code = "repository-too-large"
     next_step = "Repositories of this size cannot be worked on by this installation of Backspace."
 
 
 class GitTimedOut(CheckoutFailed):
     """git took too long."""
 
-    code = "git_timed_out"
+    code = "git-timed-out"
     next_step = "Try again; if it stays, the repository may be too large."
     retry_helps = True
 
@@ -191,7 +191,7 @@ class GitTimedOut(CheckoutFailed):
 class GitUnavailable(CheckoutFailed):
     """The git host did not answer."""
 
-    code = "git_unavailable"
+    code = "git-unavailable"
     next_step = "Try again in a few minutes; githubstatus.com tells about outages."
     retry_helps = True
 
@@ -199,12 +199,12 @@ class GitUnavailable(CheckoutFailed):
 class PushRefused(CheckoutFailed):
     """The git host refused the push."""
 
-    code = "push_refused"
+    code = "push-refused"
     next_step = "Look at the rules of the repository's branches; they may forbid this push."
 
 
 class BundleRefused(CheckoutFailed):
     """The work that came out of the sandbox is not a sound continuation of the base commit."""
 
-    code = "bundle_refused"
+    code = "bundle-refused"
     next_step = "Ask again; the run's work is kept as it was."

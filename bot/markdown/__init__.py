@@ -2,7 +2,7 @@
 
 from bot.markdown.characters import strip_unsafe_characters
 from bot.markdown.cutting import cut
-from bot.markdown.pieces import code_span, fence, one_line
+from bot.markdown.pieces import code_span, fence, one_line, without_markers
 from bot.markdown.plain import plain, plain_title
 from bot.markdown.references import Where
 from bot.markdown.sanitising import sanitise, sanitise_line
@@ -18,4 +18,5 @@ __all__ = [
     "sanitise",
     "sanitise_line",
     "strip_unsafe_characters",
+    "without_markers",
 ]

@@ -1,5 +1,6 @@
 """Fifth stage: the work leaves the sandbox through quarantine and gates, and becomes a branch and a pull request."""
 
+import asyncio
 from dataclasses import dataclass
 
 from bot import events as ev
@@ -52,13 +53,15 @@ async def run(job: Job, story: Story, tools: Tools, workplaces: Workplaces) -> P
         return _without_changes(final)
     await journal.reach(Stage.COMMITTING, "Looking through the changes")
     work, diff = await _quarantine(job, bundle, tools, workplaces)
-    await tools.store.save(job.id, PATCH_ARTEFACT, diff.patch, tools.clock())
+    if diff.patch_complete:
+        await tools.store.save(job.id, PATCH_ARTEFACT, diff.patch, tools.clock())
     rules = gates.Rules(
         protected_paths=job.config.protected_paths,
         max_changed_files=job.config.max_changed_files,
         max_diff_bytes=job.config.max_diff_kb * 1024,
     )
-    verdict = gates.judge(diff, rules, secrets.scan(diff.patch))
+    found = await asyncio.to_thread(secrets.scan, diff.patch)
+    verdict = gates.judge(diff, rules, found)
     if isinstance(verdict, gates.Refused):
         words = outcomes.gates_refused(verdict.violations)
         await journal.write(ev.ErrorReport("gate-refused", words, recoverable=False))

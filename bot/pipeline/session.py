@@ -6,7 +6,8 @@ from datetime import timedelta
 from bot.agent import claude
 from bot.agent.claude import Patience
 from bot.agent.command import ModelAccess, Order
-from bot.agent.endings import Ending
+from bot.agent.endings import Code, Ending
+from bot.events import Todo
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.workplace import Workplace
 from bot.runs.store import Store
@@ -15,8 +16,19 @@ _STOP_POLL_SECONDS = 5.0
 _LEAST_SECONDS = 1.0
 
 
-async def converse(job: Job, tools: Tools, place: Workplace, prompt: str) -> Ending:
-    """Say `prompt` to the agent and follow it to its end. `place.session` goes on from what was said there before."""
+async def converse(job: Job, tools: Tools, place: Workplace, *, anew: str, going_on: str) -> Ending:
+    """Speak to the agent and follow it to its end: `going_on` in a session that has begun, else `anew`."""
+    if not place.session.begun:
+        return await _one_process(job, tools, place, anew)
+    ending = await _one_process(job, tools, place, going_on)
+    if ending.code is not Code.SESSION_UNKNOWN:
+        return ending
+    # A killed program may not have written its transcript yet: nothing was said that could be resumed.
+    place.session.begun = False
+    return await _one_process(job, tools, place, anew)
+
+
+async def _one_process(job: Job, tools: Tools, place: Workplace, prompt: str) -> Ending:
     order = Order(
         prompt=prompt,
         model=job.run.model or tools.limits.model,
@@ -26,7 +38,13 @@ async def converse(job: Job, tools: Tools, place: Workplace, prompt: str) -> End
     )
     patience = Patience(wall_seconds=max(_LEAST_SECONDS, _left(job, tools).total_seconds()))
     agent = await claude.launch(
-        tools.sandbox, place.sandbox, order, patience, name=f"agent-{tools.new_id()}", clock=tools.monotonic
+        tools.sandbox,
+        place.sandbox,
+        order,
+        patience,
+        name=f"agent-{tools.new_id()}",
+        clock=tools.monotonic,
+        todo=await _todo(job, tools) if order.resume else None,
     )
     place.session.begun = True
     journal = Journal(job.id, tools)
@@ -39,6 +57,12 @@ async def converse(job: Job, tools: Tools, place: Workplace, prompt: str) -> End
         await asyncio.gather(watch, return_exceptions=True)
     assert agent.report is not None
     return agent.report.ending
+
+
+async def _todo(job: Job, tools: Tools) -> Todo | None:
+    """The agent's list as it was last shown; a resumed session goes on with it."""
+    events = [stored.event for stored in await tools.store.all_events(job.id)]
+    return next((event for event in reversed(events) if isinstance(event, Todo)), None)
 
 
 def _left(job: Job, tools: Tools) -> timedelta:

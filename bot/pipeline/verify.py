@@ -4,6 +4,7 @@ from bot.agent import prompt
 from bot.model import Stage
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Ended, Verified, Worked, new_failures
+from bot.pipeline.prepare import PROMPT_ARTEFACT
 from bot.pipeline.session import converse
 from bot.pipeline.work import keep
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, Workplaces
@@ -31,7 +32,9 @@ async def run(job: Job, worked: Worked, tools: Tools, workplaces: Workplaces) ->
     while (broken := new_failures(before, after)) and repairs < _REPAIR_ROUNDS:
         repairs += 1
         await journal.reach(Stage.VERIFYING, f"{len(broken)} newly failing; the agent mends, round {repairs}")
-        ending = await converse(job, tools, place, prompt.repair_prompt(broken))
+        mend = prompt.repair_prompt(broken)
+        task = await tools.store.saved(job.id, PROMPT_ARTEFACT) or b""
+        ending = await converse(job, tools, place, anew=f"{task.decode()}\n\n{mend}", going_on=mend)
         latest = await keep(job, tools, workplaces, place, ending)
         bundle = await tools.store.saved(job.id, BUNDLE_ARTEFACT)
         if latest.ended is not Ended.DONE or not bundle:

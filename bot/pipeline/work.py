@@ -38,10 +38,9 @@ async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Worked:
     await Journal(job.id, tools).reach(Stage.CODING, "The agent is at work")
     prompt = await tools.store.saved(job.id, PROMPT_ARTEFACT)
     assert prompt is not None
-    words = RESUME_PROMPT if place.session.begun else prompt.decode()
     saving = asyncio.create_task(_save_now_and_then(job, tools, workplaces, place))
     try:
-        ending = await converse(job, tools, place, words)
+        ending = await converse(job, tools, place, anew=prompt.decode(), going_on=RESUME_PROMPT)
     finally:
         saving.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -31,6 +31,7 @@ _CLOCK_SECONDS = 60.0
 """So old may the elapsed time in a comment become while nothing else in it changes."""
 _WINDOW_SECONDS = 60.0
 _IDLE_SECONDS = 1.0
+_BREATH_SECONDS = 0.2
 _BACKOFF_SECONDS = 5.0
 _MAX_BACKOFF_SECONDS = 300.0
 _TRIES_WITHOUT_HOPE = 3
@@ -40,9 +41,14 @@ _PAGE = 500
 
 _EYES = "eyes"
 _GOOD = frozenset({Outcome.PULL_REQUEST, Outcome.COMMITS_PUSHED, Outcome.NO_CHANGES})
-_WAITING = frozenset({RunState.WAITING, RunState.QUEUED})
 
 log = structlog.get_logger("bot.runs.reporter")
+
+
+class News(Protocol):
+    """Says when any run has news; a hint, not truth."""
+
+    def any(self) -> AbstractContextManager[asyncio.Event]: ...
 
 
 class Store(Protocol):
@@ -64,12 +70,6 @@ class GitHub(Protocol):
     async def unreact(self, at: At, target: Target, content: str) -> None: ...
 
 
-class News(Protocol):
-    """Says when any run has news; a hint, not truth."""
-
-    def any(self) -> AbstractContextManager[asyncio.Event]: ...
-
-
 @dataclass
 class _Told:
     """What this process knows of one run's comment. After a restart it is read again from the events."""
@@ -78,12 +78,24 @@ class _Told:
     text: str = ""
     at: datetime | None = None
     """When `text` was written."""
+    seq: int = 0
+    """The last event that `text` tells."""
     shape: tuple[object, ...] = ()
     """The stage and place in the queue that `text` tells."""
     edited_at: datetime | None = None
     failures: int = 0
     not_before: datetime | None = None
     gone: bool = False
+
+
+@dataclass(frozen=True)
+class _Due:
+    run: Run
+    told: _Told
+    frame: Frame
+    shape: tuple[object, ...]
+    final: bool
+    urgent: bool
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,8 @@ class Reporter:
         *,
         clock: Callable[[], datetime],
         public_url: str,
+        news: News,
         command: str = "/backspace",
-        news: News | None = None,
     ) -> None:
         self._store = store
         self._github = github
@@ -121,24 +133,19 @@ class Reporter:
 
     async def serve(self) -> None:
         """Until it is cancelled."""
-        while True:
-            try:
-                worked = await self.step(self._clock())
-            except BackspaceError as error:
-                log.warning("reporter.failed", error=str(error))
-                worked = False
-            if not worked:
-                await self._wait()
-
-    async def _wait(self) -> None:
-        if self._news is None:
-            await asyncio.sleep(_IDLE_SECONDS)
-            return
         with self._news.any() as news:
-            try:
-                await asyncio.wait_for(news.wait(), _IDLE_SECONDS)
-            except TimeoutError:
-                return
+            while True:
+                news.clear()
+                try:
+                    await self.step(self._clock())
+                except BackspaceError as error:
+                    log.warning("reporter.failed", error=str(error))
+                # Events come many at a time; a breath between two rounds tells them together.
+                await asyncio.sleep(_BREATH_SECONDS)
+                try:
+                    await asyncio.wait_for(news.wait(), _IDLE_SECONDS)
+                except TimeoutError:
+                    continue
 
     async def step(self, now: datetime) -> bool:
         """One round over all runs that have something to tell; whether anything was written."""
@@ -147,7 +154,11 @@ class Reporter:
         by_installation: defaultdict[InstallationId, list[Run]] = defaultdict(list)
         for run in runs:
             by_installation[run.request.installation_id].append(run)
-        done = await asyncio.gather(*(self._installation(i, its, now) for i, its in by_installation.items()))
+        rounds = [self._installation(installation, its, now) for installation, its in by_installation.items()]
+        done = await asyncio.gather(*rounds, return_exceptions=True)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
         return any(done)
 
     def _forget(self, open_runs: set[RunId]) -> None:
@@ -156,12 +167,15 @@ class Reporter:
 
     async def _installation(self, installation: InstallationId, runs: Sequence[Run], now: datetime) -> bool:
         """One after the other: GitHub asks for serial writes. Outcomes first, then changes of stage."""
-        edits = [edit for run in runs if (edit := await self._due(run, len(runs), now))]
-        edits.sort(key=lambda edit: (not edit.final, not edit.urgent))
+        due = [found for run in runs if (found := await self._due(run, len(runs), now))]
+        due.sort(key=lambda found: (not found.final, not found.urgent))
         worked = False
-        for edit in edits:
-            if not self._has_room(installation, now, urgent=edit.urgent):
+        for found in due:
+            if not self._has_room(installation, now, urgent=found.urgent):
                 break
+            view = found.told.view
+            text = progress_comment(view, found.frame, now)
+            edit = _Edit(found.run, found.told, text, found.shape, view.last_seq, found.final, found.urgent)
             if edit.text != edit.told.text:
                 self._edits[installation].append(now)
             await self._carry_out(edit, now)
@@ -174,38 +188,51 @@ class Reporter:
             recent.popleft()
         return len(recent) < (MAX_EDITS_PER_MINUTE if urgent else _ORDINARY_EDITS_PER_MINUTE)
 
-    async def _due(self, run: Run, siblings: int, now: datetime) -> _Edit | None:
-        """What to write for the run now; None when its time has not come or there is no news."""
-        told = self._told.setdefault(run.id, _Told(edited_at=run.reported_at))
+    async def _due(self, run: Run, siblings: int, now: datetime) -> _Due | None:
+        """None when the run's time has not come or there is no news."""
+        told = self._told.get(run.id) or await self._recall(run)
+        self._told[run.id] = told
         if told.not_before is not None and now < told.not_before:
             return None
-        await self._catch_up(run, told)
+        await self._catch_up(run, told, run.last_seq)
         ahead = await self._ahead(run)
         view = told.view
         final = view.complete is not None
         if told.gone and not final:
             return None
         shape = (view.stage, ahead)
-        turned = bool(told.text) and shape != told.shape
-        urgent = final or turned
+        urgent = final or shape != told.shape
         if not urgent and not _is_time(told, siblings, view, now):
             return None
         frame = self._frame(run, ahead)
-        text = progress_comment(view, frame, now)
-        if not final and not self._is_news(told, view, frame, now):
+        if not final and not _is_news(told, shape, frame, now):
             return None
-        return _Edit(run, told, text, shape, view.last_seq, final, urgent)
+        return _Due(run, told, frame, shape, final, urgent)
 
-    async def _catch_up(self, run: Run, told: _Told) -> None:
-        while told.view.last_seq < run.last_seq:
+    async def _recall(self, run: Run) -> _Told:
+        """What an earlier process wrote, so that a restart alone edits nothing."""
+        told = _Told(edited_at=run.reported_at)
+        if run.reported_at is None:
+            return told
+        await self._catch_up(run, told, run.reported_seq)
+        ahead = await self._ahead(run)
+        told.text = progress_comment(told.view, self._frame(run, ahead), run.reported_at)
+        told.at, told.seq, told.shape = run.reported_at, told.view.last_seq, (told.view.stage, ahead)
+        return told
+
+    async def _catch_up(self, run: Run, told: _Told, until: int) -> None:
+        while told.view.last_seq < until:
             page = await self._store.events_after(run.id, told.view.last_seq, limit=_PAGE)
+            for stored in page:
+                if stored.seq <= until:
+                    told.view = fold(told.view, stored)
             if not page:
                 return
-            for stored in page:
-                told.view = fold(told.view, stored)
 
     async def _ahead(self, run: Run) -> int | None:
-        return (await self._store.place(run.id)).ahead if run.state in _WAITING else None
+        if run.state is RunState.WAITING:
+            return (await self._store.place(run.id)).ahead
+        return 0 if run.state is RunState.QUEUED else None
 
     def _frame(self, run: Run, ahead: int | None) -> Frame:
         return Frame(
@@ -218,26 +245,18 @@ class Reporter:
             command=self._command,
         )
 
-    @staticmethod
-    def _is_news(told: _Told, view: RunView, frame: Frame, now: datetime) -> bool:
-        """Whether more than the clock has changed, or the clock in the comment is old."""
-        if told.at is None:
-            return True
-        if (now - told.at).total_seconds() >= _CLOCK_SECONDS:
-            return True
-        return progress_comment(view, frame, told.at) != told.text
-
     async def _carry_out(self, edit: _Edit, now: datetime) -> None:
         told = edit.told
         try:
             await self._write(edit)
+            told.text = edit.text
             if edit.final:
                 await self._close(edit.run, edit.told.view)
         except BackspaceError as error:
             if not self._give_up(edit, error, now):
                 return
         told.failures, told.not_before = 0, None
-        told.text, told.at, told.shape, told.edited_at = edit.text, now, edit.shape, now
+        told.text, told.at, told.seq, told.shape, told.edited_at = edit.text, now, edit.seq, edit.shape, now
         await self._store.reported(edit.run.id, edit.seq, now, final=edit.final)
 
     async def _write(self, edit: _Edit) -> None:
@@ -274,6 +293,15 @@ class Reporter:
         hopeless = told.failures >= _TRIES_WITHOUT_HOPE if not error.retry_helps else now - ended > _GIVE_UP
         log.warning("comment.not_written", run=run.id, final=edit.final, tries=told.failures, error=str(error))
         return hopeless
+
+
+def _is_news(told: _Told, shape: tuple[object, ...], frame: Frame, now: datetime) -> bool:
+    """Whether more than the clock has changed, or the clock in the comment is old."""
+    if told.at is None or (now - told.at).total_seconds() >= _CLOCK_SECONDS:
+        return True
+    if shape == told.shape and told.view.last_seq == told.seq:
+        return False
+    return progress_comment(told.view, frame, told.at) != told.text
 
 
 def _is_time(told: _Told, siblings: int, view: RunView, now: datetime) -> bool:

@@ -24,7 +24,7 @@ class StageState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """The run ended well without it."""
+    """The run went on, or ended, without it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class StageView:
     """Spent in it before `since`: a stage may be entered again."""
     since: datetime | None = None
     """Since when it is active; None when it is not."""
+    entered: bool = False
+    """Whether the run was ever in it."""
 
     def seconds_at(self, now: datetime) -> float:
         running = (now - self.since).total_seconds() if self.since else 0.0
@@ -144,10 +146,11 @@ def _entered(view: RunView, stage: Stage, at: datetime) -> RunView:
         return view
     stages = dict(view.stages)
     for other, seen in view.stages.items():
-        earlier = _ORDER[other] < _ORDER[stage]
-        spent = seen.seconds_at(at)
-        stages[other] = StageView(StageState.DONE if earlier else StageState.PENDING, spent)
-    stages[stage] = StageView(StageState.ACTIVE, stages[stage].seconds, at)
+        state = StageState.PENDING
+        if _ORDER[other] < _ORDER[stage]:
+            state = StageState.DONE if seen.entered else StageState.SKIPPED
+        stages[other] = StageView(state, seen.seconds_at(at), entered=seen.entered)
+    stages[stage] = StageView(StageState.ACTIVE, stages[stage].seconds, at, entered=True)
     return replace(view, stage=stage, stages=stages, hint="")
 
 
@@ -160,7 +163,7 @@ def _ended(view: RunView, complete: ev.Complete, at: datetime) -> RunView:
             state = StageState.DONE if good else StageState.FAILED
         elif state is StageState.PENDING:
             state = StageState.SKIPPED
-        stages[stage] = StageView(state, seen.seconds_at(at))
+        stages[stage] = StageView(state, seen.seconds_at(at), entered=seen.entered)
     percentage = 100 if good else view.percentage
     return replace(view, stages=stages, complete=complete, ended_at=at, hint="", percentage=percentage)
 

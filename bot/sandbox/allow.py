@@ -62,7 +62,11 @@ def address_refusal(address: str, *, private_allowed: bool) -> str:
     for part in _parts(ipaddress.ip_address(address.partition("%")[0])):
         if part.is_link_local:
             return "its address is link-local"
-        if part.is_multicast or part.is_unspecified or (part.is_reserved and not part.is_global):
+        if (
+            part.is_multicast
+            or part.is_unspecified
+            or (part.is_reserved and not part.is_loopback and not part.is_global)
+        ):
             return "its address is not a host's"
         if not part.is_global and not private_allowed:
             return "its address is a loopback address" if part.is_loopback else "its address is private"

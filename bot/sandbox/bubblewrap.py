@@ -8,7 +8,7 @@ worker does; enter it as a context, or call `aclose` at the end.
 import asyncio
 import contextlib
 import os
-import resource
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -28,10 +28,10 @@ from bot.sandbox import (
     limits,
     uids,
 )
-from bot.sandbox.contained import Command, Contained
 from bot.sandbox.installation import Installation, install
 from bot.sandbox.living import Living, Program
 from bot.sandbox.place import Place, check_name, make_root, places
+from bot.sandbox.processes import Pipes, Processes, start_caretaker
 from bot.sandbox.transfer import collect_ends, copied, feed, finish, pack, packed
 
 _TREE_SECONDS = 900.0
@@ -56,7 +56,7 @@ class Bubblewrap:
         self._tools = tools
         self._starts = asyncio.Semaphore(starts or os.cpu_count() or 1)
         self._living: dict[str, Living] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = weakref.WeakValueDictionary[str, asyncio.Lock]()
         self._watch_seconds = watch_seconds
         self._installing = asyncio.Lock()
         self._installation: Installation | None = None
@@ -118,7 +118,10 @@ class Bubblewrap:
                 lease.release()
                 raise
             group = cgroups.make(key, memory_bytes=spec.memory_bytes, processes=spec.processes)
-            self._living[key] = Living(place, spec, ground, lease, group, installation, self._watch_seconds)
+            if not self._lifeline:
+                self._lifeline = os.pipe()
+            processes = Processes(spec, ground, lease.account, group, installation, self._lifeline[0])
+            self._living[key] = Living(place, processes, lease, self._watch_seconds)
         return SandboxId(key)
 
     async def copy(self, source: SandboxId, key: str, spec: Spec) -> SandboxId:
@@ -127,14 +130,14 @@ class Bubblewrap:
         target = self._find(created)
         reading, writing = os.pipe()
         try:
-            sender = await original.caretaker(original.binds, _ARCHIVE, stdout=writing)
+            sender = await original.processes.caretaker(_ARCHIVE, Pipes(stdout=writing))
         except BaseException:
             os.close(reading)
             raise
         finally:
             os.close(writing)
         try:
-            receiver = await target.caretaker(target.binds, _EXTRACT, stdin=reading)
+            receiver = await target.processes.caretaker(_EXTRACT, Pipes(stdin=reading))
         except BaseException:
             await sender.end()
             raise
@@ -152,7 +155,8 @@ class Bubblewrap:
             await self._put_tree(living, path, content)
             return
         data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
-        writer = await self._direct(living, ["sh", "-c", _WRITE, "sh", str(path)], stdin=asyncio.subprocess.PIPE)
+        argv = ["sh", "-c", _WRITE, "sh", str(path)]
+        writer = await living.still(await living.processes.tool(argv, Pipes(stdin=asyncio.subprocess.PIPE)))
         code, _, errors = await finish(writer, data)
         if code != 0:
             raise SandboxFailed(f"{path} cannot be written in the sandbox: {errors}")
@@ -167,7 +171,8 @@ class Bubblewrap:
         finally:
             os.close(writing)
         try:
-            receiver = await self._direct(living, ["sh", "-c", _UNPACK, "sh", str(path)], stdin=reading)
+            argv = ["sh", "-c", _UNPACK, "sh", str(path)]
+            receiver = await living.still(await living.processes.tool(argv, Pipes(stdin=reading)))
         except BaseException:
             packing.kill()
             await packing.wait()
@@ -177,11 +182,9 @@ class Bubblewrap:
         await packed(packing, receiver, seconds=_TREE_SECONDS)
 
     async def get(self, sandbox: SandboxId, path: PurePosixPath, *, limit_bytes: int) -> bytes:
-        reader = await self._direct(
-            self._find(sandbox),
-            ["sh", "-c", _READ, "sh", str(path), str(limit_bytes + 1)],
-            stdout=asyncio.subprocess.PIPE,
-        )
+        living = self._find(sandbox)
+        argv = ["sh", "-c", _READ, "sh", str(path), str(limit_bytes + 1)]
+        reader = await living.still(await living.processes.tool(argv, Pipes(stdout=asyncio.subprocess.PIPE)))
         code, data, errors = await finish(reader, limit_bytes=limit_bytes + 1)
         if code != 0:
             raise SandboxFailed(f"{path} cannot be read in the sandbox: {errors or 'it is not there'}")
@@ -205,15 +208,13 @@ class Bubblewrap:
         loop = asyncio.get_running_loop()
         began = loop.time()
         kills = living.memory_kills()
-        contained = await self._supervised(
-            living,
-            argv,
-            cwd=cwd,
-            env=env or {},
-            low_priority=low_priority,
+        pipes = Pipes(
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+        )
+        contained = await living.still(
+            await living.processes.program(argv, cwd=cwd, env=env or {}, pipes=pipes, low_priority=low_priority)
         )
         timer = loop.call_later(timeout_seconds, contained.kill, "timeout")
         try:
@@ -225,7 +226,9 @@ class Bubblewrap:
         finally:
             timer.cancel()
             await contained.end()
-        if not contained.started() and not contained.reason:
+        if living.ending:
+            raise SandboxLost(f"the sandbox {sandbox} went away while a command ran in it")
+        if code > 0 and not contained.started():
             raise SandboxFailed(f"bwrap: {output[:_ERROR_BYTES].decode(errors='replace').strip()}")
         return Finished(
             code,
@@ -255,15 +258,8 @@ class Bubblewrap:
             except FileExistsError:
                 raise SandboxFailed(f"a program named {name} was launched in this sandbox before") from None
             with (job / "out.jsonl").open("ab") as out, (job / "stderr").open("ab") as errors:
-                contained = await self._supervised(
-                    living,
-                    argv,
-                    cwd=cwd,
-                    env=env,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=out.fileno(),
-                    stderr=errors.fileno(),
-                )
+                pipes = Pipes(asyncio.subprocess.PIPE, out.fileno(), errors.fileno())
+                contained = await living.still(await living.processes.program(argv, cwd=cwd, env=env, pipes=pipes))
             living.adopt(Program(name, job, contained), self._starts.release)
         except BaseException:
             self._starts.release()
@@ -332,8 +328,8 @@ class Bubblewrap:
                 lease = uids.hold(owner)
             if lease:
                 await asyncio.to_thread(uids.sweep, lease.account)
-            if living and living.group:
-                await asyncio.to_thread(living.group.remove)
+            if living and living.processes.group:
+                await asyncio.to_thread(living.processes.group.remove)
             if place.directory.exists():
                 if owner:
                     await self._empty(place, owner)
@@ -347,98 +343,8 @@ class Bubblewrap:
     async def _empty(self, place: Place, owner: limits.Account) -> None:
         installation = await self.check()
         binds = {f"/files/{path.name}": path for path in (place.workspace, place.home) if path.is_dir()}
-        emptier = await Contained.start(
-            Command(
-                limits.as_account(owner),
-                installation.bwrap,
-                bwrap_options.caretaker_options(installation.system, writable=binds),
-                ["find", *binds, "-mindepth", "1", "-delete"],
-            ),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-        )
+        argv = ["find", *binds, "-mindepth", "1", "-delete"]
+        emptier = await start_caretaker(installation, owner, binds, argv, Pipes())
         code, _, errors = await finish(emptier, seconds=_TREE_SECONDS)
         if code != 0:
             raise SandboxFailed(f"the files of the sandbox {place.key} cannot be removed: {errors}")
-
-    async def _supervised(
-        self,
-        living: Living,
-        argv: Sequence[str],
-        *,
-        cwd: PurePosixPath,
-        env: Mapping[str, str],
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        low_priority: bool = False,
-    ) -> Contained:
-        if not self._lifeline:
-            self._lifeline = os.pipe()
-        command = bwrap_options.supervised(
-            [*limits.inside(living.account, living.spec), *argv],
-            python=living.installation.python,
-            forwards=living.forwards(),
-            lifeline_fd=self._lifeline[0],
-            host_pid_namespace=living.installation.pid_namespace,
-        )
-        return await self._start(
-            living,
-            command,
-            cwd=cwd,
-            env=env,
-            low_priority=low_priority,
-            passed=(self._lifeline[0],),
-            pipes=(stdin, stdout, stderr),
-        )
-
-    async def _direct(
-        self,
-        living: Living,
-        argv: Sequence[str],
-        *,
-        stdin: int = asyncio.subprocess.DEVNULL,
-        stdout: int = asyncio.subprocess.DEVNULL,
-    ) -> Contained:
-        """Our own file tools, seeing what a program inside sees."""
-        return await self._start(
-            living,
-            argv,
-            cwd=PurePosixPath("/"),
-            env={},
-            low_priority=False,
-            passed=(),
-            pipes=(stdin, stdout, asyncio.subprocess.PIPE),
-        )
-
-    async def _start(
-        self,
-        living: Living,
-        argv: Sequence[str],
-        *,
-        cwd: PurePosixPath,
-        env: Mapping[str, str],
-        low_priority: bool,
-        passed: Sequence[int],
-        pipes: tuple[int, int, int],
-    ) -> Contained:
-        system = living.installation.system
-        options = bwrap_options.program_options(
-            living.ground,
-            system,
-            cwd=cwd,
-            environment=bwrap_options.environment(system, egress=living.ground.egress_socket is not None, extra=env),
-        )
-        before = limits.outside(
-            living.account,
-            living.spec,
-            groups=living.group.joins if living.group else (),
-            open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-            low_priority=low_priority,
-        )
-        command = Command(before, living.installation.bwrap, options, argv, passed)
-        contained = await Contained.start(command, stdin=pipes[0], stdout=pipes[1], stderr=pipes[2])
-        if living.ending:
-            await contained.end()
-            raise SandboxLost(f"the sandbox {living.place.key} is gone")
-        return contained

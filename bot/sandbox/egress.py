@@ -20,6 +20,7 @@ _HEAD_BYTES = 32 * 1024
 _HEAD_SECONDS = 15.0
 _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 600.0
+_LINGER_SECONDS = 5.0
 _CHUNK_BYTES = 64 * 1024
 _CONNECTIONS = 128
 _BACKLOG = 256
@@ -103,7 +104,7 @@ class EgressGateway:
         door.busy.add(task)
         try:
             if len(door.busy) > _CONNECTIONS:
-                await _answer(writer, 503, f"more than {_CONNECTIONS} connections at once")
+                await _answer(reader, writer, 503, f"more than {_CONNECTIONS} connections at once")
             else:
                 await self._serve(door, reader, writer)
             await _flush(writer)
@@ -120,14 +121,14 @@ class EgressGateway:
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             request = Malformed()
         if isinstance(request, Malformed):
-            await _answer(writer, 400, "this is an HTTP proxy: CONNECT host:port, or an absolute http URL")
+            await _answer(reader, writer, 400, "this is an HTTP proxy: CONNECT host:port, or an absolute http URL")
             return
-        addresses = await self._addresses(door, request, writer)
+        addresses = await self._addresses(door, request, reader, writer)
         if not addresses:
             return
         origin = await _connect(addresses, request.port)
         if not origin:
-            await _answer(writer, 502, f"{request.host}:{request.port} does not answer")
+            await _answer(reader, writer, 502, f"{request.host}:{request.port} does not answer")
             return
         origin_reader, origin_writer = origin
         try:
@@ -140,31 +141,36 @@ class EgressGateway:
         finally:
             origin_writer.transport.abort()
 
-    async def _addresses(self, door: _Door, request: ProxyRequest, writer: asyncio.StreamWriter) -> list[str]:
+    async def _addresses(
+        self, door: _Door, request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> list[str]:
         """Where it may connect; empty once the client was told why not."""
         host, port = request.host, request.port
         if not door.allow.permits(host, port):
-            await self._refuse(door, Refused(host, port, "it is not on the allow-list"), writer)
+            await self._refuse(door, Refused(host, port, "it is not on the allow-list"), reader, writer)
             return []
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 addresses = await self._resolve(host, port)
         except (OSError, UnicodeError):
-            await _answer(writer, 502, f"{host} has no address")
+            await _answer(reader, writer, 502, f"{host} has no address")
             return []
         for address in addresses:
             why = address_refusal(address, private_allowed=host in door.allow.private)
             if why:
-                await self._refuse(door, Refused(host, port, why), writer)
+                await self._refuse(door, Refused(host, port, why), reader, writer)
                 return []
         return addresses
 
-    async def _refuse(self, door: _Door, refused: Refused, writer: asyncio.StreamWriter) -> None:
+    async def _refuse(
+        self, door: _Door, refused: Refused, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         if (refused.host, refused.port) not in door.told:
             door.told.add((refused.host, refused.port))
             await door.on_refused(refused)
         # Package installers show the reason phrase and nothing else.
         await _answer(
+            reader,
             writer,
             403,
             f"Backspace does not let this sandbox reach {refused.host}:{refused.port}: {refused.why} "
@@ -228,7 +234,7 @@ async def _flush(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, words: str) -> None:
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int, words: str) -> None:
     body = f"{words}\n".encode()
     writer.write(
         f"HTTP/1.1 {status} {words}\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -238,3 +244,7 @@ async def _answer(writer: asyncio.StreamWriter, status: int, words: str) -> None
     with contextlib.suppress(OSError):
         await writer.drain()
         writer.write_eof()
+        # A socket that is closed over unread bytes takes the answer along.
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while await reader.read(_CHUNK_BYTES):
+                pass

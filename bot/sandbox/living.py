@@ -4,16 +4,14 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from bot.sandbox import Exited, Spec, bwrap_options, limits, watchdog
-from bot.sandbox.cgroups import Group
-from bot.sandbox.contained import Command, Contained
-from bot.sandbox.installation import Installation
-from bot.sandbox.limits import Account
+from bot.sandbox import Exited, SandboxLost, watchdog
+from bot.sandbox.contained import Contained
 from bot.sandbox.place import Place
+from bot.sandbox.processes import Pipes, Processes
 from bot.sandbox.transfer import finish
 from bot.sandbox.uids import Lease
 
@@ -27,6 +25,7 @@ _STDERR_BYTES = 64 * 1024
 _STARTED_SECONDS = 5.0
 _STARTED_POLL_SECONDS = 0.05
 _KILLED = (137, -9)
+_MEASURE = ("du", "--summarize", "--one-file-system", "--block-size=1", "/files/workspace", "/files/home")
 
 
 class Program:
@@ -66,11 +65,8 @@ class Living:
     """Created by this process, and not deleted yet."""
 
     place: Place
-    spec: Spec
-    ground: bwrap_options.Ground
+    processes: Processes
     lease: Lease
-    group: Group | None
-    installation: Installation
     watch_seconds: float
     programs: dict[str, Program] = field(default_factory=dict)
     ending: bool = False
@@ -78,23 +74,6 @@ class Living:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _watch: asyncio.Task[None] | None = None
     _stop_watching: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def account(self) -> Account:
-        return self.lease.account
-
-    @property
-    def binds(self) -> dict[str, Path]:
-        """What a caretaker sees of it."""
-        return {"/files/workspace": self.place.workspace, "/files/home": self.place.home}
-
-    def forwards(self) -> Sequence[tuple[int, PurePosixPath]]:
-        found: list[tuple[int, PurePosixPath]] = []
-        if self.ground.broker_socket:
-            found.append((bwrap_options.MODEL_PORT, bwrap_options.MODEL_SOCKET))
-        if self.ground.egress_socket:
-            found.append((bwrap_options.EGRESS_PORT, bwrap_options.EGRESS_SOCKET))
-        return found
 
     @contextlib.asynccontextmanager
     async def using(self, contained: Contained) -> AsyncIterator[None]:
@@ -108,8 +87,15 @@ class Living:
             await contained.end()
             self._active.discard(contained)
 
+    async def still(self, contained: Contained) -> Contained:
+        """What was just started, unless the sandbox went away meanwhile."""
+        if self.ending:
+            await contained.end()
+            raise SandboxLost(f"the sandbox {self.place.key} is gone")
+        return contained
+
     def memory_kills(self) -> int:
-        return self.group.memory_kills() if self.group else 0
+        return group.memory_kills() if (group := self.processes.group) else 0
 
     def reason_of(self, contained: Contained, code: int, kills_before: int) -> str:
         if contained.reason in ("disk", "memory"):
@@ -174,34 +160,21 @@ class Living:
 
     async def _exceeded(self) -> str:
         processes = await asyncio.to_thread(watchdog.descendants, {contained.pid for contained in self._active})
-        if not self.group and await asyncio.to_thread(watchdog.memory_bytes, processes) > self.spec.memory_bytes:
+        if (
+            not self.processes.group
+            and await asyncio.to_thread(watchdog.memory_bytes, processes) > self.processes.spec.memory_bytes
+        ):
             return "memory"
         used = await self._named_bytes()
         device = self.place.directory.stat().st_dev
         used += await asyncio.to_thread(watchdog.unlinked_bytes, processes, device)
-        if used > self.spec.disk_bytes or watchdog.free_bytes(self.place.directory) < _FREE_BYTES:
+        if used > self.processes.spec.disk_bytes or watchdog.free_bytes(self.place.directory) < _FREE_BYTES:
             return "disk"
         return ""
 
     async def _named_bytes(self) -> int:
-        measuring = await self.caretaker(
-            self.binds,
-            ["du", "--summarize", "--one-file-system", "--block-size=1", *self.binds],
-            stdout=asyncio.subprocess.PIPE,
-        )
+        measuring = await self.processes.caretaker(_MEASURE, Pipes(stdout=asyncio.subprocess.PIPE))
         # Its complaints are about files that went away while it looked.
         _, output, _ = await finish(measuring, limit_bytes=_DISK_OUTPUT_BYTES, seconds=_DISK_SECONDS)
         jobs = watchdog.files_bytes(self.place.directory / "jobs")
         return watchdog.total_of(output) + jobs
-
-    async def caretaker(
-        self,
-        binds: dict[str, Path],
-        argv: Sequence[str],
-        *,
-        stdin: int = asyncio.subprocess.DEVNULL,
-        stdout: int = asyncio.subprocess.DEVNULL,
-    ) -> Contained:
-        options = bwrap_options.caretaker_options(self.installation.system, writable=binds)
-        command = Command(limits.as_account(self.account), self.installation.bwrap, options, argv)
-        return await Contained.start(command, stdin=stdin, stdout=stdout)

@@ -168,17 +168,17 @@ class RegistryFinder:
         fresh.rename(self._cache)
 
     async def _ask_pip(self) -> pip_output.Pip:
-        pip = [sys.executable, "-m", "pip"]
-        if not await self._say([*pip, "--version"]):
-            found = shutil.which("pip3", path=self._environment["PATH"])
-            if not found:
-                return pip_output.Pip()
-            pip = [found]
+        installed = shutil.which("pip3", path=self._environment["PATH"])
+        for pip in ([sys.executable, "-m", "pip"], [installed] if installed else []):
+            # Its help shows the index that is in force, pip's own default included.
+            shown = pip_output.shown_index(await self._say([*pip, "download", "--help"], COLUMNS="1000")) if pip else ""
+            if shown:
+                return await self._ask_this_pip(pip, shown)
+        return pip_output.Pip()
+
+    async def _ask_this_pip(self, pip: list[str], shown_index: str) -> pip_output.Pip:
         configured = pip_output.configuration(await self._say([*pip, "config", "list"]))
-        # Its help shows the index that is in force, pip's own default included.
-        index = configured.index_url or pip_output.shown_index(
-            await self._say([*pip, "download", "--help"], COLUMNS="1000")
-        )
+        index = configured.index_url or shown_index
         with_index = pip_output.Pip(index, configured.extra_index_urls, configured.cert)
         files: list[str] = []
         for url in (index, *configured.extra_index_urls):

@@ -93,13 +93,26 @@ def stages(view: RunView, *, queued: bool = False) -> str:
     for stage, seen in view.stages.items():
         if stage is Stage.QUEUED:
             continue
-        active = seen.state is StageState.ACTIVE
-        state = StageState.DONE if active and queued else seen.state
+        # Whoever waits in the queue is through with the stage that sent him there.
+        state = StageState.DONE if queued and seen.state is StageState.ACTIVE else seen.state
         name = f"**{_STAGES[stage]}**" if state is StageState.ACTIVE else _STAGES[stage]
-        time = f" ({duration(seen.seconds)})" if state is StageState.DONE and seen.seconds >= 1 and not queued else ""
-        hint = _hint(view) if state is StageState.ACTIVE else ""
-        lines.append(f"- {_MARKS[state]} {name}{time}{hint}")
+        lines.append(f"- {_MARKS[state]} {name}{_about(view, stage, state, queued=queued)}")
     return "\n".join(lines)
+
+
+def _about(view: RunView, stage: Stage, state: StageState, *, queued: bool) -> str:
+    seconds = view.stages[stage].seconds
+    match state:
+        case StageState.ACTIVE:
+            return _hint(view)
+        case StageState.SKIPPED:
+            return ": skipped"
+        case StageState.DONE if not queued:
+            failing = sum(check.exit_code != 0 for check in view.checks_after) if stage is Stage.VERIFYING else 0
+            result = f": {failing} of {len(view.checks_after)} fail" if failing else ""
+            return (f" ({duration(seconds)})" if seconds >= 1 else "") + result
+        case _:
+            return ""
 
 
 def _hint(view: RunView) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from bot.markdown import code_span, fence, one_line
+from bot.markdown import code_span, fence, one_line, without_markers
 from bot.model import CheckResult
 from bot.wording.amounts import count
 
@@ -63,7 +63,7 @@ def _seconds(check: CheckResult | None) -> str:
 
 
 def _output(check: CheckResult) -> str:
-    command = escape(one_line(check.command, _COMMAND_CHARACTERS))
+    command = escape(without_markers(one_line(check.command, _COMMAND_CHARACTERS)))
     body = tail(check.output) if check.output.strip() else "It wrote nothing."
     return details(f"Output of <code>{command}</code> (exit code {check.exit_code})", body)
 

@@ -16,7 +16,9 @@ _BODY_CHARACTERS = 4_000
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?")
 # Lines that git and GitHub read: https://git-scm.com/docs/git-interpret-trailers
-_TRAILER = re.compile(r"^[ \t]*(?:[a-z-]+-by|backspace-run|skip-checks|request-checks)\s*:", re.IGNORECASE | re.MULTILINE)
+_TRAILER = re.compile(
+    r"^[ \t]*(?:[a-z-]+-by|backspace-run|skip-checks|request-checks)\s*:", re.IGNORECASE | re.MULTILINE
+)
 # https://docs.github.com/en/actions/managing-workflow-runs/skipping-workflow-runs
 _SKIP = re.compile(
     r"\[\s*(skip|no)\s+(ci)\s*\]|\[\s*(ci|actions)\s+(skip)\s*\]|\[\s*(skip)\s+(actions)\s*\]", re.IGNORECASE

@@ -22,13 +22,14 @@ class Violation(Protocol):
     def line(self) -> int | None: ...
 
 
-def gates_refused(violations: Sequence[Violation]) -> str:
-    """Names each file and rule; the work itself is kept as a patch."""
+def gates_refused(violations: Sequence[Violation], *, kept: bool = True) -> str:
+    """Names each file and rule. `kept`: whether the work is there as a patch."""
     lines = [_violation(violation) for violation in violations[:_MAX_VIOLATIONS]]
     if len(violations) > _MAX_VIOLATIONS:
         lines.append(f"- and {len(violations) - _MAX_VIOLATIONS} more")
     lead = "Nothing was pushed, because the change breaks rules that protect this repository:"
-    return "\n".join([lead, "", *lines, "", "The work is kept as a patch, on the run's page."])
+    patch = ["", "The work is kept as a patch, on the run's page."] if kept else []
+    return "\n".join([lead, "", *lines, *patch])
 
 
 def _violation(violation: Violation) -> str:

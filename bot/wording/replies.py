@@ -48,7 +48,7 @@ def still_running(run_id: RunId) -> str:
 
 
 def edited_comment(command: str = "/backspace") -> str:
-    return f"An edited comment starts nothing, so that nobody's words change under a request. Comment `{command}` anew."
+    return f"An edited comment starts nothing: nobody's words may change under a request. Comment `{command}` anew."
 
 
 def same_request(run_id: RunId) -> str:

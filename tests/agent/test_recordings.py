@@ -175,7 +175,7 @@ def test_a_subagents_tools_are_shown_and_its_chatter_is_not() -> None:
 def test_retries_are_told_as_recoverable_errors() -> None:
     events, _ = _play("20-429-once")
     retries = [event for event in events if isinstance(event, ErrorReport)]
-    assert [(event.error_type, event.recoverable) for event in retries] == [("model_rate_limit", True)]
+    assert [(event.error_type, event.recoverable) for event in retries] == [("model-rate-limit", True)]
 
 
 def test_an_api_failure_is_not_taken_for_the_agents_words() -> None:

@@ -119,17 +119,17 @@ class TestRefusals:
 @pytest.mark.parametrize(
     ("status", "message", "code"),
     [
-        (401, "Bad credentials", "github_token_refused"),
-        (403, "This installation has been suspended", "installation_suspended"),
-        (403, "Repository was archived so is read-only.", "repository_read_only"),
-        (403, "Unable to create comment because issue is locked.", "thread_locked"),
-        (403, "Resource not accessible by integration", "permission_missing"),
-        (404, "Not Found", "github_not_found"),
-        (409, "Git Repository is empty.", "github_conflict"),
-        (410, "Issues are disabled for this repo", "github_not_found"),
-        (422, "Validation Failed", "github_unprocessable"),
-        (502, "Server Error", "github_unavailable"),
-        (451, "Repository access blocked", "github_failed"),
+        (401, "Bad credentials", "github-token-refused"),
+        (403, "This installation has been suspended", "installation-suspended"),
+        (403, "Repository was archived so is read-only.", "repository-read-only"),
+        (403, "Unable to create comment because issue is locked.", "thread-locked"),
+        (403, "Resource not accessible by integration", "permission-missing"),
+        (404, "Not Found", "github-not-found"),
+        (409, "Git Repository is empty.", "github-conflict"),
+        (410, "Issues are disabled for this repo", "github-not-found"),
+        (422, "Validation Failed", "github-unprocessable"),
+        (502, "Server Error", "github-unavailable"),
+        (451, "Repository access blocked", "github-failed"),
     ],
 )
 def test_refusals_are_told_apart(status: int, message: str, code: str) -> None:

@@ -252,7 +252,7 @@ class TestPullRequest:
         await publisher.publish(await prepare())
         with pytest.raises(GitHubFailed) as failure:
             await self._open(scene, base="gone")
-        assert failure.value.code == "base_missing"
+        assert failure.value.code == "base-missing"
 
 
 async def test_the_whole_path_takes_fifteen_calls(

@@ -1,32 +1,15 @@
 """What a run's events say about it, folded."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import events as ev
-from bot.model import Outcome, RunId, Stage, TriggerKind, When
+from bot.model import Outcome, Stage, TriggerKind, When
 from bot.runs.view import EGRESS_REFUSED, RunView, StageState, fold, view_of
-
-START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-_START = ev.Start("octo/here", "Fix it", TriggerKind.COMMENT, "octocat")
-
-
-def stored(*events: ev.Event, every_seconds: int = 10) -> list[ev.StoredEvent]:
-    return [
-        ev.StoredEvent(seq, RunId("run-1"), START + timedelta(seconds=every_seconds * (seq - 1)), event)
-        for seq, event in enumerate(events, start=1)
-    ]
-
-
-def _reached(stage: Stage, message: str = "", percentage: int = 0) -> ev.Progress:
-    return ev.Progress(stage, message, percentage)
-
-
-def _complete(outcome: Outcome) -> ev.Complete:
-    return ev.Complete(outcome, "", 1.0, 0.1)
+from tests.run_events import BEGUN, START, check, complete, reached, stored
 
 
 def _states(view: RunView) -> dict[str, str]:
@@ -36,23 +19,34 @@ def _states(view: RunView) -> dict[str, str]:
 
 
 def test_a_run_that_was_only_asked_for_waits() -> None:
-    view = view_of(stored(_START))
-    assert (view.repo, view.prompt, view.trigger, view.actor) == ("octo/here", "Fix it", TriggerKind.COMMENT, "octocat")
+    view = view_of(stored(BEGUN))
+    assert (view.repo, view.prompt, view.trigger, view.actor) == (
+        "octo/here",
+        "Fix the crash",
+        TriggerKind.COMMENT,
+        "octocat",
+    )
     assert _states(view) == {"queued": "active"}
     assert view.elapsed_seconds(START + timedelta(seconds=7)) == 7
 
 
 def test_stages_are_passed_in_turn_and_timed() -> None:
-    view = view_of(stored(_START, _reached(Stage.AUTHORIZING), _reached(Stage.CLONING, "Cloning", 5)))
+    view = view_of(stored(BEGUN, reached(Stage.AUTHORIZING), reached(Stage.CLONING, "Cloning", 5)))
     assert _states(view) == {"queued": "done", "authorizing": "done", "cloning": "active"}
     assert view.stages[Stage.AUTHORIZING].seconds == 10
     assert view.stages[Stage.CLONING].seconds_at(START + timedelta(seconds=25)) == 5
     assert (view.hint, view.percentage) == ("Cloning", 5)
 
 
+def test_a_stage_that_was_passed_over_is_not_said_to_be_done() -> None:
+    view = view_of(stored(BEGUN, reached(Stage.CODING), reached(Stage.COMMITTING)))
+    assert view.stages[Stage.VERIFYING].state is StageState.SKIPPED
+    assert view.stages[Stage.CODING].state is StageState.DONE
+
+
 def test_a_stage_may_be_entered_again() -> None:
-    again = (_reached(Stage.CODING), _reached(Stage.VERIFYING, "", 70), _reached(Stage.CODING, "", 20))
-    view = view_of(stored(_START, *again))
+    again = (reached(Stage.CODING), reached(Stage.VERIFYING, "", 70), reached(Stage.CODING, "", 20))
+    view = view_of(stored(BEGUN, *again))
     assert view.stages[Stage.CODING].state is StageState.ACTIVE
     assert view.stages[Stage.VERIFYING].state is StageState.PENDING
     assert view.stages[Stage.CODING].seconds_at(START + timedelta(seconds=35)) == 15
@@ -60,7 +54,7 @@ def test_a_stage_may_be_entered_again() -> None:
 
 
 def test_the_same_stage_with_another_message_goes_on() -> None:
-    view = view_of(stored(_START, _reached(Stage.CODING, "a"), _reached(Stage.CODING, "b")))
+    view = view_of(stored(BEGUN, reached(Stage.CODING, "a"), reached(Stage.CODING, "b")))
     assert view.hint == "b"
     assert view.stages[Stage.CODING].since == START + timedelta(seconds=10)
 
@@ -72,7 +66,7 @@ def test_the_same_stage_with_another_message_goes_on() -> None:
 def test_at_the_end_the_active_stage_is_done_or_failed_and_the_rest_skipped(
     outcome: Outcome, state: StageState
 ) -> None:
-    view = view_of(stored(_START, _reached(Stage.CODING), _complete(outcome)))
+    view = view_of(stored(BEGUN, reached(Stage.CODING), complete(outcome)))
     assert view.stages[Stage.CODING].state is state
     assert view.stages[Stage.PUSHING].state is StageState.SKIPPED
     assert view.outcome is outcome
@@ -82,7 +76,7 @@ def test_at_the_end_the_active_stage_is_done_or_failed_and_the_rest_skipped(
 def test_messages_thoughts_and_lists() -> None:
     todo = ev.Todo((ev.TodoItem("read", "completed"),))
     spoken = (ev.AiMessage("I read"), ev.AiMessage("hm", thinking=True), ev.AiMessage("  "))
-    view = view_of(stored(_START, *spoken, todo))
+    view = view_of(stored(BEGUN, *spoken, todo))
     assert view.last_message == "I read"
     assert view.todo == todo.items
 
@@ -90,15 +84,12 @@ def test_messages_thoughts_and_lists() -> None:
 def test_tools_are_counted() -> None:
     edit = ev.ToolEdit("a", "b", "c")
     calls = (ev.ToolRead("a"), edit, edit, ev.ToolWrite("a", "b"), ev.ToolBash("ls", "", 0), ev.ToolOther("Grep", ""))
-    tools = view_of(stored(_START, *calls)).tools
+    tools = view_of(stored(BEGUN, *calls)).tools
     assert (tools.reads, tools.edits, tools.writes, tools.commands, tools.others) == (1, 2, 1, 1, 1)
     assert tools.total == 6
 
 
 def test_of_a_check_that_ran_again_the_last_result_counts_at_its_place() -> None:
-    def check(command: str, code: int, when: When) -> ev.Check:
-        return ev.Check(command, code, 1.0, when, "")
-
     view = view_of(
         stored(
             check("test", 1, When.BEFORE),
@@ -116,7 +107,7 @@ def test_blocked_hosts_are_no_errors_and_named_once() -> None:
         return ev.ErrorReport(EGRESS_REFUSED, f"{host}:443 was blocked: not allowed", recoverable=True)
 
     failure = ev.ErrorReport("setup-failed", "It failed.", recoverable=False)
-    passing = ev.ErrorReport("model_overloaded", "Later.", recoverable=True)
+    passing = ev.ErrorReport("model-overloaded", "Later.", recoverable=True)
     view = view_of(stored(blocked("a.example"), failure, blocked("a.example"), passing, blocked("b.example")))
     assert view.refused_hosts == ("a.example:443", "b.example:443")
     assert view.failure == failure
@@ -130,11 +121,11 @@ def test_usage_and_pull_request_are_the_latest() -> None:
 
 
 _EVENTS = st.one_of(
-    st.builds(_reached, st.sampled_from(Stage), st.text(max_size=5), st.integers(0, 100)),
+    st.builds(reached, st.sampled_from(Stage), st.text(max_size=5), st.integers(0, 100)),
     st.builds(ev.AiMessage, st.text(max_size=5), st.booleans()),
     st.builds(ev.ErrorReport, st.sampled_from([EGRESS_REFUSED, "x"]), st.text(max_size=5), st.booleans()),
     st.builds(ev.ToolRead, st.text(max_size=5)),
-    st.builds(_complete, st.sampled_from(Outcome)),
+    st.builds(complete, st.sampled_from(Outcome)),
 )
 
 

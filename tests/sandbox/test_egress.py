@@ -62,6 +62,7 @@ class Gate:
     async def ask(self, request: str) -> str:
         reader, writer = await asyncio.open_unix_connection(self.socket)
         writer.write(request.encode())
+        writer.write_eof()
         answer = await reader.read()
         writer.close()
         await writer.wait_closed()
