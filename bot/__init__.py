@@ -27,7 +27,7 @@ The modules
                     claude  command  ending  endings  hidden  marker  messages  parsing  prompt  stream
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
                     exchange  meter  prices  proxy  requests  socket_server
-    github/         the calls we make, tokens and limits, and the git that the host does: clone, quarantine, gates, publish
+    github/         the calls we make, with tokens and limits; and the git that the host does, up to the push
                     answers  calls  checkout  client  diff  failures  gates  git  limits  publish  quarantine
                     refusals  secrets  tokens
     sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out

@@ -11,14 +11,15 @@ _MIN_PART_CHARACTERS = 80
 _TRIES = 6
 
 
-def cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int, *, beyond: int = 0) -> str:
     """At most `limit` characters: whole blocks, then the beginning of the next one, then how much is missing.
 
-    For sanitised text; `<details>` of our own stay whole or go as a whole.
+    For sanitised text; `<details>` of our own stay whole or go as a whole. `beyond`: characters that were
+    left out before.
     """
-    if len(text) <= limit:
+    if len(text) <= limit and not beyond:
         return text
-    room = limit - len(missing_note(len(text))) - 2
+    room = limit - len(missing_note(len(text) + beyond)) - 2
     kept = ""
     for unit, is_html in _units(text):
         joined = f"{kept}\n\n{unit}" if kept else unit
@@ -27,7 +28,7 @@ def cut(text: str, limit: int) -> str:
             kept = "\n\n".join(filter(None, [kept, part]))
             break
         kept = joined
-    notice = missing_note(len(text) - len(kept))
+    notice = missing_note(len(text) - len(kept) + beyond)
     return f"{kept}\n\n{notice}".lstrip("\n") if len(notice) <= limit else "…"[:limit]
 
 

@@ -29,7 +29,7 @@ _FOUND = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _CLOSING_WORD = re.compile(r"(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\s*:?\s*$", re.IGNORECASE | re.ASCII)
-_COMMAND = re.compile(r"/[A-Za-z][\w-]*(?![\w/.-])", re.ASCII)
+_COMMAND = re.compile(r"[/!][A-Za-z][\w-]*(?![\w/.-])", re.ASCII)
 _REST_OF_WORD = re.compile(r"[\w@#/.-]*\w", re.ASCII)
 _LOOK_BACK_CHARACTERS = 40
 

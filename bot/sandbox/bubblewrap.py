@@ -72,6 +72,8 @@ class Bubblewrap:
         """End every program; the directories stay for `delete`."""
         for living in list(self._living.values()):
             await living.end()
+            if living.processes.group:
+                await asyncio.to_thread(living.processes.group.remove)
             living.lease.release()
         self._living.clear()
         if self._lifeline:

@@ -19,6 +19,7 @@ MAX_CHARACTERS = 60_000
 """GitHub's limit is 65,536."""
 
 _LAST_WORDS_CHARACTERS = 500
+_LAST_WORDS_READ = 5_000
 _TODO_CHARACTERS = 200
 _TODO_SHOWN = 12
 _MAX_TODO = 40
@@ -158,7 +159,10 @@ def _todo_line(item: TodoItem, repo: str) -> str:
 def _last_words(message: str, repo: str) -> str:
     if not message.strip():
         return ""
-    words = cut(sanitise(message, where=Where.COMMENT, repo=repo), _LAST_WORDS_CHARACTERS)
+    # This is done again and again while the agent talks, so only what may be shown is read.
+    head = message[:_LAST_WORDS_READ]
+    safe = sanitise(head, where=Where.COMMENT, repo=repo)
+    words = cut(safe, _LAST_WORDS_CHARACTERS, beyond=len(message) - len(head))
     return "\n".join(f"> {line}".rstrip() for line in words.split("\n")) if words else ""
 
 

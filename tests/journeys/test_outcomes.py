@@ -78,7 +78,7 @@ def test_without_checks_the_pull_request_says_that_none_ran() -> None:
         assert run["outcome"] == "pull_request"
         (pull,) = deployment.github.pulls()
         assert "not run" in pull.body
-        assert "Name commands under `checks`" in pull.body
+        assert "`checks`" in pull.body
 
 
 @pytest.mark.parametrize(

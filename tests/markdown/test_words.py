@@ -32,6 +32,7 @@ def _pull(text: str) -> str:
         ),
         pytest.param("/backspace stop", "`/backspace` stop", id="command"),
         pytest.param("text\n/backspace stop", "text\n`/backspace` stop", id="command-in-second-line"),
+        pytest.param("!fix this", "`!fix` this", id="command-of-another-spelling"),
         pytest.param("run /backspace stop", "run /backspace stop", id="command-within-a-line"),
         pytest.param("/usr/bin/env works", "/usr/bin/env works", id="path-is-no-command"),
         pytest.param("a<!-- backspace:run=1 -->b", "ab", id="marker"),
@@ -157,6 +158,9 @@ _… 556 more characters are not shown here._\
 
     def test_one_long_word_is_not_cut(self) -> None:
         assert cut("x" * 500, 200) == snapshot("_… 500 more characters are not shown here._")
+
+    def test_what_was_left_out_before_counts(self) -> None:
+        assert cut("Short.", 100, beyond=2000) == "Short.\n\n_… 2,000 more characters are not shown here._"
 
     def test_almost_no_room(self) -> None:
         assert cut(self.TEXT, 5) == "…"

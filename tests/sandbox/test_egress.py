@@ -1,6 +1,7 @@
 """The gateway through its own socket, with an origin on loopback that a setting names."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +39,10 @@ class Origin:
     seen: list[bytes] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.seen.append(head)
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + head)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.seen.append(head)
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + head)
         writer.close()
         await writer.wait_closed()
 
