@@ -143,6 +143,8 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             egress_private=settings.egress_private_hosts,
             checkouts=home / "checkouts",
             public_url=settings.public_url.rstrip("/"),
+            command=settings.command,
+            label=settings.label,
         )
         pipeline = Pipeline(tools, finished=metrics.run_finished)
         parts = Backspace(

@@ -67,6 +67,9 @@ class Tools:
     checkouts: Path
     """Where the host keeps clones and quarantines, a folder a run."""
     public_url: str
+    command: str
+    """The word that starts a command."""
+    label: str
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _AUTHORS_LOOKED_UP = 20
 async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Prepared:
     """Clone, sandbox, setup; and beside them the thread is read, so that neither waits for the other."""
     place, permitted = await asyncio.gather(workplaces.ensure(job), _permitted_comments(job, tools))
+    await tools.store.remember_base(job.id, place.clone.base_sha)
     files = tuple(_instruction_files(place.clone.tree))
     request = job.request
     built = prompt.build(

@@ -63,7 +63,7 @@ async def run(job: Job, story: Story, tools: Tools, workplaces: Workplaces) -> P
     found = await asyncio.to_thread(secrets.scan, diff.patch)
     verdict = gates.judge(diff, rules, found)
     if isinstance(verdict, gates.Refused):
-        words = outcomes.gates_refused(verdict.violations)
+        words = outcomes.gates_refused(verdict.violations, kept=diff.patch_complete)
         await journal.write(ev.ErrorReport("gate-refused", words, recoverable=False))
         # Work that ended early keeps the outcome that ended it; the patch is there either way.
         return Published(_OUTCOMES.get(final.ended, Outcome.REFUSED), words)

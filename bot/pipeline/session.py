@@ -48,11 +48,13 @@ async def _one_process(job: Job, tools: Tools, place: Workplace, prompt: str) ->
     )
     place.session.begun = True
     journal = Journal(job.id, tools)
-    watch = asyncio.create_task(_stop_when_asked(agent, job, tools.store))
+    watch = asyncio.create_task(_interrupt_when_asked(agent, job, tools.store))
     try:
         async for batch in agent.follow():
+            place.spoken.set()
             await journal.write(*batch.events)
     finally:
+        place.spoken.set()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
     assert agent.report is not None
@@ -72,13 +74,18 @@ def _left(job: Job, tools: Tools) -> timedelta:
     return began + timedelta(minutes=minutes) - tools.clock()
 
 
-async def _stop_when_asked(agent: claude.Agent, job: Job, store: Store) -> None:
+async def _interrupt_when_asked(agent: claude.Agent, job: Job, store: Store) -> None:
+    await asked_to_stop(job, store)
+    agent.interrupt()
+
+
+async def asked_to_stop(job: Job, store: Store) -> None:
+    """Returns when somebody has asked the run to stop."""
     with store.changes.of(job.id) as news:
         while True:
             news.clear()
             run = await store.run(job.id)
             if run is not None and run.stop_requested:
-                agent.interrupt()
                 return
             try:
                 async with asyncio.timeout(_STOP_POLL_SECONDS):

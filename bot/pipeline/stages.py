@@ -11,8 +11,8 @@ from bot.errors import StageFailed
 from bot.github.failures import CheckoutFailed, GitHubFailed
 from bot.intake import repo_config
 from bot.intake.repo_config import ConfigInvalid, RepoConfig
-from bot.model import Outcome, RunId
-from bot.pipeline import authorize, prepare, publish, verify, work
+from bot.model import Outcome, RunId, RunState
+from bot.pipeline import authorize, commands, prepare, publish, verify, work
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, load
 from bot.pipeline.workplace import Workplaces
@@ -31,6 +31,9 @@ class Pipeline:
         self._finished = finished
         self._workplaces = Workplaces(tools)
 
+    async def command(self, command: dict[str, Any]) -> None:
+        await commands.run(commands.COMMAND.validate_python(command), self._tools)
+
     async def answer(self, run_id: RunId) -> None:
         run = await self._run(run_id)
         decision = await authorize.run(run, self._tools)
@@ -38,6 +41,8 @@ class Pipeline:
 
     async def prepare(self, run_id: RunId) -> dict[str, Any]:
         await self._tools.store.begin(run_id, self._tools.clock())
+        if (await self._run(run_id)).state is RunState.FINISHED:
+            return {"over": True}  # stopped while it waited for its turn
         return dump(await prepare.run(await self._job(run_id, {}), self._tools, self._workplaces))
 
     async def work(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +91,7 @@ class Pipeline:
         run, content = await asyncio.gather(
             self._run(run_id), self._tools.store.saved(run_id, authorize.CONFIG_ARTEFACT)
         )
-        base_sha = load(Prepared, outputs, "prepare").base_sha if "prepare" in outputs else None
+        base_sha = load(Prepared, outputs, "prepare").base_sha if "prepare" in outputs else run.base_sha
         return Job(run, _config(content), bool(content), base_sha)
 
 

@@ -1,11 +1,14 @@
 """Fourth stage: the repository's own checks on a fresh copy of the final commit, and repair of what is newly broken."""
 
+import asyncio
+from dataclasses import replace
+
 from bot.agent import prompt
 from bot.model import Stage
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Ended, Verified, Worked, new_failures
 from bot.pipeline.prepare import PROMPT_ARTEFACT
-from bot.pipeline.session import converse
+from bot.pipeline.session import asked_to_stop, converse
 from bot.pipeline.work import keep
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, Workplaces
 
@@ -20,6 +23,20 @@ async def run(job: Job, worked: Worked, tools: Tools, workplaces: Workplaces) ->
         return Verified((), (), "the run ended before the agent was done")
     if not job.config.checks:
         return Verified((), (), "the repository names no `checks` in `.github/backspace.yml`")
+    evidence = asyncio.create_task(_gather(job, tools, workplaces))
+    stop = asyncio.create_task(asked_to_stop(job, tools.store))
+    try:
+        await asyncio.wait({evidence, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if evidence.done():
+            return await evidence
+        return Verified((), (), "the run was stopped", worked=replace(worked, ended=Ended.STOPPED))
+    finally:
+        stop.cancel()
+        evidence.cancel()
+        await asyncio.gather(stop, evidence, return_exceptions=True)
+
+
+async def _gather(job: Job, tools: Tools, workplaces: Workplaces) -> Verified:
     journal = Journal(job.id, tools)
     await journal.reach(Stage.VERIFYING, "Running the repository's checks on the result")
     place = await workplaces.ensure(job)

@@ -7,7 +7,7 @@ the one at hand, or a new one made from the same commit.
 import asyncio
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from bot import events as ev
@@ -78,12 +78,14 @@ class Workplace:
     clone: Clone
     sandbox: SandboxId
     pristine: SandboxId | None
-    """The tree and HOME after `setup`, before the agent; None when there are no checks to run on a copy."""
+    """The tree and HOME after `setup`, before the agent; None without `setup`, or when there are no checks."""
     spec: Spec
     token: str
     """What the run is known by at the broker; worth this one run."""
     env: dict[str, str]
     session: Session
+    spoken: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the agent is under way, or will not be."""
 
 
 class Workplaces:
@@ -160,10 +162,18 @@ class Workplaces:
             await tools.store.remember_session(job.id, session.id)
         place = Workplace(clone, sandbox, None, spec, token, dict(client_env(registries)), session)
         await self.set_up(place, sandbox, job.config.setup)
-        if not job.config.checks:
+        if not (job.config.checks and job.config.setup):
             return place
         pristine = await tools.sandbox.copy(sandbox, f"{job.id}-pristine", spec)
         return replace(place, pristine=pristine)
+
+    async def _untouched(self, place: Workplace, key: str) -> SandboxId:
+        """A sandbox with the tree as it was before the agent, and set up."""
+        if place.pristine is not None:
+            return await self._tools.sandbox.copy(place.pristine, key, place.spec)
+        sandbox = await self._tools.sandbox.create(key, place.spec)
+        await self._tools.sandbox.put(sandbox, REPO, place.clone.tree)
+        return sandbox
 
     async def set_up(self, place: Workplace, sandbox: SandboxId, commands: Sequence[str]) -> None:
         """Run the repository's `setup` there. Raises StageFailed with the output of what failed."""
@@ -217,17 +227,19 @@ class Workplaces:
         return results
 
     def start_checks_before(self, job: Job, place: Workplace) -> None:
-        """Let the checks run on the tree as it was, beside the agent; `checks_before` waits for them."""
-        if place.pristine is not None and job.id not in self._before:
-            self._before[job.id] = asyncio.create_task(self._run_checks_before(job, place, place.pristine))
+        """Let the checks run on the tree as it was, once the agent has started; `checks_before` waits for them."""
+        if job.config.checks and job.id not in self._before:
+            self._before[job.id] = asyncio.create_task(self._run_checks_before(job, place))
 
     async def checks_before(self, job: Job, place: Workplace) -> list[CheckResult]:
         """What the checks said on the tree as it was."""
         self.start_checks_before(job, place)
+        place.spoken.set()
         return await self._before[job.id]
 
-    async def _run_checks_before(self, job: Job, place: Workplace, pristine: SandboxId) -> list[CheckResult]:
-        copy = await self._tools.sandbox.copy(pristine, f"{job.id}-before", place.spec)
+    async def _run_checks_before(self, job: Job, place: Workplace) -> list[CheckResult]:
+        await place.spoken.wait()
+        copy = await self._untouched(place, f"{job.id}-before")
         try:
             return await self.checks(place, copy, job.config.checks, When.BEFORE, Journal(job.id, self._tools))
         finally:
@@ -235,8 +247,7 @@ class Workplaces:
 
     async def checks_after(self, job: Job, place: Workplace, bundle: bytes) -> list[CheckResult]:
         """The checks on a fresh copy of the final commit, set up anew: nothing that the agent left behind counts."""
-        assert place.pristine is not None
-        copy = await self._tools.sandbox.copy(place.pristine, f"{job.id}-after", place.spec)
+        copy = await self._untouched(place, f"{job.id}-after")
         try:
             await self._git(place, copy, _APPLY, bundle)
             await self.set_up(place, copy, job.config.setup)

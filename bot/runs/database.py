@@ -34,7 +34,7 @@ def _unixepoch(*arguments: str) -> float | int:
     raise ValueError(f"unixepoch{arguments!r} is not provided here")
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, *, synchronous: str) -> None:
     """Pragmas for each connection, and `unixepoch('subsec')` where SQLite is older than 3.42.
 
     The durable engine's schema uses that function: https://sqlite.org/lang_datefunc.html
@@ -42,7 +42,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
     if connection.execute("select unixepoch('subsec')").fetchone()[0] is None:
         connection.create_function("unixepoch", -1, _unixepoch)
 
@@ -81,10 +81,13 @@ def exclusive(url: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def open_engine(url: str, *, pool_size: int, isolation: str | None = "IMMEDIATE") -> sa.Engine:
+def open_engine(
+    url: str, *, pool_size: int, isolation: str | None = "IMMEDIATE", synchronous: str = "FULL"
+) -> sa.Engine:
     """An engine with our pragmas. `isolation` is sqlite3's: None leaves every BEGIN to the caller's engine events.
 
-    Postgres takes the psycopg driver.
+    `synchronous`: `NORMAL` commits without waiting for the disk. A power cut then takes the database back to an
+    earlier moment, a dead process does not. Postgres takes the psycopg driver.
     """
     if not is_sqlite(url):
         parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
@@ -95,7 +98,7 @@ def open_engine(url: str, *, pool_size: int, isolation: str | None = "IMMEDIATE"
     def connected(raw: DBAPIConnection, _record: object) -> None:
         connection: Any = raw
         connection.isolation_level = isolation
-        _prepare(connection)
+        _prepare(connection, synchronous=synchronous)
 
     if isolation is None:
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
@@ -59,7 +60,9 @@ class Engine:
         self._caps = caps
         self._bells: dict[str, Doorbell] = {"answers": Doorbell(), "runs": Doorbell()}
         self._threads: list[threading.Thread] = []
-        self._engine = open_engine(url, pool_size=_POOL_SIZE)
+        # What is enqueued is on the disk, for it is committed with our rows. What a power cut may take of the rest
+        # are the results of steps, and a step is safe to run twice.
+        self._engine = open_engine(url, pool_size=_POOL_SIZE, synchronous="NORMAL")
         self._client = DBOSClient(
             system_database_engine=self._engine,
             system_database_url=url,
@@ -71,15 +74,14 @@ class Engine:
 
     def submit(self, connection: sa.Connection, queue: str, run_id: RunId, tenant: InstallationId) -> None:
         """Enqueue within the caller's transaction; `ring` after its commit makes the start immediate."""
-        options: EnqueueOptions = {
-            "queue_name": queue,
-            "workflow_name": f"{queue}.v1",
-            "workflow_id": f"{queue}-{run_id}",
-            "application_name": _APP,
-        }
+        options = _options(queue, queue, run_id)
         if queue == "runs":
             options["queue_partition_key"] = str(tenant)
         self._client.enqueue_in_transaction(connection, options, run_id)
+
+    def submit_command(self, connection: sa.Connection, guid: str, command: dict[str, Any]) -> None:
+        """Enqueue something said in a thread, as JSON, under its delivery's id."""
+        self._client.enqueue_in_transaction(connection, _options("answers", "commands", guid), command)
 
     def ring(self) -> None:
         """Say that something was enqueued."""
@@ -151,3 +153,12 @@ class Engine:
             while stopper.is_alive():  # noqa: ASYNC110 -- a thread has no awaitable end, and it needs this loop to end
                 await asyncio.sleep(0.05)
         self._client.destroy()
+
+
+def _options(queue: str, workflow: str, key: str) -> EnqueueOptions:
+    return {
+        "queue_name": queue,
+        "workflow_name": f"{workflow}.v1",
+        "workflow_id": f"{workflow}-{key}",
+        "application_name": _APP,
+    }

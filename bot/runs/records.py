@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from bot.model import Outcome, RunId, RunRequest, RunState, Usage
+from bot.model import Outcome, RunId, RunRequest, RunState, Sha, Usage
 
 REQUEST = TypeAdapter(RunRequest)
 """The codec of the request column."""
@@ -23,6 +24,8 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     last_seq: int
+    base_sha: Sha | None
+    """The commit that it works from, once that is known."""
     branch: str | None
     model: str | None
     budget_usd: float | None
@@ -60,6 +63,17 @@ class Duplicate:
     run_id: RunId | None
 
 
+class Stopped(StrEnum):
+    """What asking a run to stop came to."""
+
+    AT_ONCE = "at_once"
+    """It had not begun, and has ended now."""
+    SOON = "soon"
+    """It is at work, and ends with its work kept."""
+    BEFORE = "before"
+    """It had ended already."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a run stands: `ahead` others come before it; 0 means that it is its turn."""
@@ -80,6 +94,7 @@ def run_of(row: Any) -> Run:  # noqa: ANN401 -- a row
         started_at=row.started_at,
         finished_at=row.finished_at,
         last_seq=row.last_seq,
+        base_sha=Sha(row.base_sha) if row.base_sha else None,
         branch=row.branch,
         model=row.model,
         budget_usd=row.budget_usd,

@@ -66,6 +66,7 @@ class GitHub(Protocol):
 
     async def edit_comment(self, at: At, comment_id: int, body: str, *, urgent: bool = ...) -> bool: ...
     async def post_comment(self, at: At, number: int, body: str, marker: str) -> int: ...
+    async def find_comment(self, at: At, number: int, marker: str) -> int | None: ...
     async def react(self, at: At, target: Target, content: str) -> None: ...
     async def unreact(self, at: At, target: Target, content: str) -> None: ...
 
@@ -270,7 +271,11 @@ class Reporter:
         if run.comment_posts >= _MAX_POSTS or run.request.issue is None:
             told.gone = True
             return
-        posted = await self._github.post_comment(at, run.request.issue.number, edit.text, marker(run.id))
+        number = run.request.issue.number
+        # An earlier process may have posted it anew and ended before it could say so.
+        posted = await self._github.find_comment(at, number, marker(run.id))
+        if posted is None:
+            posted = await self._github.post_comment(at, number, edit.text, marker(run.id))
         await self._store.commented(run.id, posted)
 
     async def _close(self, run: Run, view: RunView) -> None:

@@ -50,6 +50,7 @@ runs = sa.Table(
     sa.Column("finished_at", Instant),
     sa.Column("last_seq", sa.Integer, nullable=False, server_default="0"),
     sa.Column("percentage", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("base_sha", sa.Text),
     sa.Column("branch", sa.Text),
     sa.Column("model", sa.Text),
     sa.Column("budget_usd", sa.Float),

@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bot import events as ev
 from bot.errors import StoreUnavailable
-from bot.model import InstallationId, RunId, RunRequest, RunState, Usage
+from bot.model import InstallationId, Outcome, RunId, RunState, Sha, Usage
 from bot.runs.changes import Changes
-from bot.runs.records import REQUEST, Accepted, Duplicate, Place, Received, Run, run_of, usage_of
+from bot.runs.lifecycle import Lifecycle, NewRun, Queues
+from bot.runs.records import Accepted, Duplicate, Place, Received, Run, Stopped, run_of, usage_of
 from bot.runs.schema import artefacts, deliveries, events, refusals, runs
 from bot.runs.writer import Writer
 
@@ -22,24 +22,25 @@ T = TypeVar("T")
 _READERS = 4
 _PAGE = 500
 
-
-class Queues(Protocol):
-    """The engine, as far as the store needs it."""
-
-    def submit(self, connection: sa.Connection, queue: str, run_id: RunId, tenant: InstallationId) -> None:
-        """Hand a run to a queue within the caller's transaction."""
-        ...
-
-    def ring(self) -> None:
-        """Say, after the commit, that something was handed over."""
-        ...
+# Built once: putting such a statement together costs several times what running it costs.
+_SEEN_BEFORE = sa.select(deliveries.c.run_id).where(deliveries.c.guid == sa.bindparam("guid"))
+_WISHED_BEFORE = sa.select(runs.c.id).where(runs.c.job_key == sa.bindparam("job_key"))
+_ADD_DELIVERY = sa.insert(deliveries)
+_ADD_RUN = sa.insert(runs)
+_ADD_EVENTS = sa.insert(events)
+_COUNT_EVENTS = (
+    sa.update(runs)
+    .where(runs.c.id == sa.bindparam("run"), runs.c.state != RunState.FINISHED)
+    .values(last_seq=runs.c.last_seq + sa.bindparam("more"))
+    .returning(runs.c.last_seq, runs.c.percentage)
+)
 
 
 class Store:
     """All methods raise StoreUnavailable when the database cannot be used."""
 
     def __init__(self, writing: sa.Engine, reading: sa.Engine, queues: Queues, redact: Callable[[str], str]) -> None:
-        self._redact = redact
+        self._life = Lifecycle(queues, redact)
         self._writer = Writer(writing)
         self._reading = reading
         self._queues = queues
@@ -68,116 +69,48 @@ class Store:
 
     async def accept(
         self,
-        received: Received | None,
-        start: tuple[RunId, RunRequest, str] | None,
+        received: Received,
+        start: NewRun | None,
         now: datetime,
+        command: dict[str, Any] | None = None,
     ) -> Accepted | Duplicate | None:
-        """One transaction: the delivery, its run `(id, request, job key)`, and the run's place in the engine.
+        """One transaction: the delivery, its run or command, and its place in the engine.
 
         None: the delivery is stored and asks for no run.
         """
-
-        def work(c: sa.Connection) -> Accepted | Duplicate | None:
-            if received is not None:
-                seen = c.execute(sa.select(deliveries.c.run_id).where(deliveries.c.guid == received.guid)).first()
-                if seen:
-                    return Duplicate(seen.run_id)
-            run_id = start[0] if start else None
-            earlier = None
-            if start:
-                earlier = c.execute(sa.select(runs.c.id).where(runs.c.job_key == start[2])).scalar()
-            if received is not None:
-                c.execute(
-                    sa.insert(deliveries).values(
-                        guid=received.guid,
-                        event=received.event,
-                        action=received.action,
-                        decision=received.decision,
-                        received_at=now,
-                        run_id=earlier or run_id,
-                    )
-                )
-            if start is None:
-                return None
-            if earlier:
-                return Duplicate(RunId(earlier))
-            return self._insert_run(c, start, now)
-
-        accepted = await self._writer.write(work)
-        if isinstance(accepted, Accepted):
+        answer = await self._writer.write(lambda c: self._life.receive(c, received, now, start, command))
+        if not isinstance(answer, Duplicate):
             self._queues.ring()
-            self.changes.notify(accepted.run_id)
-        return accepted
+        if isinstance(answer, Accepted):
+            self.changes.notify(answer.run_id)
+        return answer
 
-    def _insert_run(self, c: sa.Connection, start: tuple[RunId, RunRequest, str], now: datetime) -> Accepted:
-        run_id, request, job_key = start
-        c.execute(
-            sa.insert(runs).values(
-                id=run_id,
-                job_key=job_key,
-                installation_id=request.installation_id,
-                repo_id=request.repo.id,
-                repo=request.repo.full_name,
-                thread=request.thread,
-                actor_id=request.actor.id,
-                actor=request.actor.login,
-                request=REQUEST.dump_python(request, mode="json"),
-                state=RunState.ACCEPTED,
-                created_at=now,
-            )
-        )
-        begun = ev.Start(request.repo.full_name, request.prompt, request.trigger, request.actor.login)
-        self._append(c, run_id, [begun], now)
-        self._queues.submit(c, "answers", run_id, request.installation_id)
-        return Accepted(run_id)
+    async def retry(self, earlier: RunId, new: NewRun, now: datetime, *, carry: Sequence[str]) -> Accepted | Duplicate:
+        """A new run of the same wish. `carry` names the artefacts that it goes on from; none: it begins anew."""
+        started = await self._writer.write(lambda c: self._life.retry(c, earlier, new, now, carry))
+        if isinstance(started, Accepted):
+            self._told(started.run_id)
+        return started
 
     async def admit(self, run_id: RunId, *, model: str, budget_usd: float, branch: str) -> Place:
         """Give an authorised run to the engine, or let it wait behind the other runs of its thread."""
-
-        def work(c: sa.Connection) -> Place:
-            row = c.execute(sa.select(runs).where(runs.c.id == run_id).with_for_update()).one()
-            if row.state != RunState.ACCEPTED:
-                return Place(self._ahead(c, row))
-            ahead = self._ahead(c, row)
-            state = RunState.WAITING if ahead else RunState.QUEUED
-            c.execute(
-                sa.update(runs)
-                .where(runs.c.id == run_id)
-                .values(state=state, model=model, budget_usd=budget_usd, branch=branch)
-            )
-            if state == RunState.QUEUED:
-                self._queues.submit(c, "runs", run_id, row.installation_id)
-            return Place(ahead)
-
-        place = await self._writer.write(work)
-        self._queues.ring()
-        self.changes.notify(run_id)
+        place = await self._writer.write(
+            lambda c: self._life.admit(c, run_id, model=model, budget_usd=budget_usd, branch=branch)
+        )
+        self._told(run_id)
         return place
 
-    @staticmethod
-    def _ahead(c: sa.Connection, row: Any) -> int:  # noqa: ANN401 -- a row
-        """How many unfinished runs of the same thread came before this one."""
-        if not row.thread:
-            return 0
-        return int(
-            c.execute(
-                sa.select(sa.func.count())
-                .select_from(runs)
-                .where(
-                    runs.c.thread == row.thread,
-                    runs.c.id != row.id,
-                    sa.or_(
-                        runs.c.state.in_((RunState.QUEUED, RunState.RUNNING)),
-                        sa.and_(runs.c.state == RunState.WAITING, runs.c.created_at < row.created_at),
-                    ),
-                )
-            ).scalar_one()
-        )
+    def _told(self, *run_ids: RunId | None) -> None:
+        """The engine may have been given something, and readers of these runs have news."""
+        self._queues.ring()
+        for run_id in run_ids:
+            if run_id is not None:
+                self.changes.notify(run_id)
 
     async def place(self, run_id: RunId) -> Place:
         def work(c: sa.Connection) -> Place:
             row = c.execute(sa.select(runs).where(runs.c.id == run_id)).one()
-            return Place(self._ahead(c, row) if row.state == RunState.WAITING else 0)
+            return Place(self._life.ahead(c, row) if row.state == RunState.WAITING else 0)
 
         return await self._read(work)
 
@@ -189,55 +122,30 @@ class Store:
     async def finish(self, run_id: RunId, complete: ev.Complete, now: datetime) -> None:
         """End the run once: its last event, its state, and the next run of its thread goes to the engine."""
 
-        def work(c: sa.Connection) -> RunId | None:
-            row = c.execute(sa.select(runs).where(runs.c.id == run_id).with_for_update()).one()
-            if row.state == RunState.FINISHED:
-                return None
-            since = row.started_at or row.created_at
-            stamped = replace(
-                complete,
-                duration_seconds=round((now - since).total_seconds(), 1),
-                cost_usd=round(row.cost_usd, 6),
-            )
-            self._append(c, run_id, [stamped], now)
-            c.execute(
-                sa.update(runs)
-                .where(runs.c.id == run_id)
-                .values(state=RunState.FINISHED, finished_at=now, outcome=complete.outcome, pr_url=complete.pr_url)
-            )
-            return self._promote(c, row.thread)
+        promoted = await self._writer.write(lambda c: self._life.end(c, run_id, complete, now))
+        self._told(run_id, promoted)
 
-        promoted = await self._writer.write(work)
-        self.changes.notify(run_id)
-        if promoted:
-            self._queues.ring()
-            self.changes.notify(promoted)
+    async def stop(self, run_id: RunId, complete: ev.Complete, now: datetime) -> Stopped:
+        """Ask a run at work to end with its work kept; end one that has not begun with `complete`."""
+        stopped, promoted = await self._writer.write(lambda c: self._life.stop(c, run_id, complete, now))
+        self._told(run_id, promoted)
+        return stopped
 
-    def _promote(self, c: sa.Connection, thread: str) -> RunId | None:
-        if not thread:
-            return None
-        active = c.execute(
-            sa.select(runs.c.id).where(runs.c.thread == thread, runs.c.state.in_((RunState.QUEUED, RunState.RUNNING)))
-        ).first()
-        if active:
-            return None
-        following = c.execute(
-            sa.select(runs.c.id, runs.c.installation_id)
-            .where(runs.c.thread == thread, runs.c.state == RunState.WAITING)
-            .order_by(runs.c.created_at, runs.c.id)
+    async def latest(self, thread: str) -> Run | None:
+        """The thread's newest run that was not refused."""
+        query = (
+            sa.select(runs)
+            .where(runs.c.thread == thread, sa.func.coalesce(runs.c.outcome, "") != Outcome.REFUSED)
+            .order_by(runs.c.created_at.desc(), runs.c.id)
             .limit(1)
-        ).first()
-        if following is None:
-            return None
-        c.execute(sa.update(runs).where(runs.c.id == following.id).values(state=RunState.QUEUED))
-        self._queues.submit(c, "runs", RunId(following.id), following.installation_id)
-        return RunId(following.id)
+        )
+        rows = await self._read(lambda c: [run_of(row) for row in c.execute(query)])
+        return rows[0] if rows else None
 
-    async def request_stop(self, run_id: RunId) -> None:
-        """Ask the run to end soon with its work kept; the stages watch for it."""
-        stop = sa.update(runs).where(runs.c.id == run_id, runs.c.state != RunState.FINISHED)
-        await self._writer.write(lambda c: c.execute(stop.values(stop_requested=True)))
-        self.changes.notify(run_id)
+    async def remember_base(self, run_id: RunId, base_sha: Sha) -> None:
+        """Keep the commit that the run works from."""
+        update = sa.update(runs).where(runs.c.id == run_id).values(base_sha=base_sha)
+        await self._writer.write(lambda c: c.execute(update))
 
     async def remember_session(self, run_id: RunId, session_id: str) -> None:
         """Keep the agent's session id, before the first start of that session."""
@@ -258,33 +166,11 @@ class Store:
 
     # Events
 
-    def _append(self, c: sa.Connection, run_id: RunId, news: Sequence[ev.Event], now: datetime) -> int:
-        row = c.execute(
-            sa.update(runs)
-            .where(runs.c.id == run_id, runs.c.state != RunState.FINISHED)
-            .values(last_seq=runs.c.last_seq + len(news))
-            .returning(runs.c.last_seq, runs.c.percentage)
-        ).first()
-        if row is None:
-            return 0
-        seq, percentage = row.last_seq - len(news), row.percentage
-        rows = []
-        for event in news:
-            seq += 1
-            if isinstance(event, ev.Progress):
-                percentage = max(percentage, event.percentage)
-                event = replace(event, percentage=percentage)  # noqa: PLW2901 -- progress never goes back
-            rows.append({"run_id": run_id, "seq": seq, "at": now, "body": _redacted(ev.encode(event), self._redact)})
-        c.execute(sa.insert(events), rows)
-        if percentage != row.percentage:
-            c.execute(sa.update(runs).where(runs.c.id == run_id).values(percentage=percentage))
-        return int(row.last_seq)
-
     async def append(self, run_id: RunId, news: Sequence[ev.Event], now: datetime) -> int:
         """Add to the run's log; returns the last sequence number. A finished run's log stays as it is: 0."""
         if not news:
             return 0
-        last = await self._writer.write(lambda c: self._append(c, run_id, news, now))
+        last = await self._writer.write(lambda c: self._life.append(c, run_id, news, now))
         self.changes.notify(run_id)
         return last
 
@@ -379,16 +265,3 @@ class Store:
             return holder in (None, run_id)
 
         return await self._writer.write(work)
-
-
-def _redacted(body: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 -- JSON
-    """The same JSON with every text in it redacted: what is stored here is read by everyone."""
-    match body:
-        case str():
-            return redact(body)
-        case dict():
-            return {key: _redacted(value, redact) for key, value in body.items()}
-        case list():
-            return [_redacted(value, redact) for value in body]
-        case _:
-            return body

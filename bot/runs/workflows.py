@@ -30,8 +30,12 @@ _RETRIED: dict[str, Any] = {
 class Stages(Protocol):
     """What the engine runs; each is safe to run twice. Outputs are JSON, keyed by the stage's name.
 
-    An output of `prepare` that has the key `bad` ends the run at once.
+    An output of `prepare` that has the key `over` says that the run has ended meanwhile.
     """
+
+    async def command(self, command: Json) -> None:
+        """Act on what was said in a thread."""
+        ...
 
     async def answer(self, run_id: RunId) -> None: ...
 
@@ -52,6 +56,7 @@ class Stages(Protocol):
 
 @dataclass(frozen=True)
 class _Steps:
+    command: Callable[[Json], Awaitable[None]]
     answer: Callable[[str], Awaitable[None]]
     prepare: Callable[[str], Awaitable[Json]]
     work: _Work
@@ -62,13 +67,17 @@ class _Steps:
 
 
 def register(stages: Stages, work_seconds: float) -> None:
-    """Declare the workflows `answers.v1` and `runs.v1`. `work_seconds`: the longest limit a run may have."""
+    """Declare `commands.v1`, `answers.v1` and `runs.v1`. `work_seconds`: the longest limit that a run may have."""
     steps = _declare_steps(stages, work_seconds + _GRACE_SECONDS)
     _declare_workflows(steps)
 
 
 def _declare_steps(stages: Stages, backstop_seconds: float) -> _Steps:
     failures: dict[str, Exception] = {}
+
+    @DBOS.step(name="command", timeout_seconds=_ANSWER_TIMEOUT_SECONDS, **_RETRIED)
+    async def command(body: Json) -> None:
+        await stages.command(body)
 
     @DBOS.step(name="answer", timeout_seconds=_ANSWER_TIMEOUT_SECONDS, **_RETRIED)
     async def answer(run_id: str) -> None:
@@ -106,10 +115,14 @@ def _declare_steps(stages: Stages, backstop_seconds: float) -> _Steps:
         finally:
             failures.pop(run_id, None)
 
-    return _Steps(answer, prepare, work, verify, publish, finish, abandon)
+    return _Steps(command, answer, prepare, work, verify, publish, finish, abandon)
 
 
 def _declare_workflows(steps: _Steps) -> None:
+    @DBOS.workflow(name="commands.v1", max_recovery_attempts=_RECOVERIES)
+    async def commands(body: Json) -> None:
+        await steps.command(body)
+
     @DBOS.workflow(name="answers.v1", max_recovery_attempts=_RECOVERIES)
     async def answers(run_id: str) -> None:
         try:
@@ -123,13 +136,14 @@ def _declare_workflows(steps: _Steps) -> None:
         outputs: Json = {}
         try:
             outputs["prepare"] = await steps.prepare(run_id)
-            if "bad" not in outputs["prepare"]:
-                stage = "work"
-                outputs["work"] = await steps.work(run_id, outputs)
-                stage = "verify"
-                outputs["verify"] = await steps.verify(run_id, outputs)
-                stage = "publish"
-                outputs["publish"] = await steps.publish(run_id, outputs)
+            if "over" in outputs["prepare"]:
+                return
+            stage = "work"
+            outputs["work"] = await steps.work(run_id, outputs)
+            stage = "verify"
+            outputs["verify"] = await steps.verify(run_id, outputs)
+            stage = "publish"
+            outputs["publish"] = await steps.publish(run_id, outputs)
             stage = "finish"
             await steps.finish(run_id, outputs)
         except Exception as error:  # noqa: BLE001 -- whatever a stage raises ends the run in its thread, not in silence

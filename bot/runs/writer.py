@@ -36,8 +36,8 @@ class _Job:
 class Writer:
     """Each piece of work is a transaction of its own to its caller; several share one commit to the disk.
 
-    A piece that raises is rolled back alone. When the group cannot be committed every caller gets
-    StoreUnavailable.
+    A piece that raises is rolled back alone: the group is then done again piece by piece, so a piece must be safe
+    to call again after a rollback. When the group cannot be committed every caller gets StoreUnavailable.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -82,18 +82,21 @@ class Writer:
                 return
 
     def _commit(self, group: list[_Job]) -> None:
+        at_work = False
         try:
             with self._engine.begin() as connection:
+                at_work = True
                 for job in group:
-                    try:
-                        with connection.begin_nested():
-                            job.result = job.work(connection)
-                    except (OperationalError, InterfaceError):
-                        raise
-                    except Exception as error:  # noqa: BLE001 -- handed to the caller who asked for this piece
-                        job.error = error
-        except Exception as error:  # noqa: BLE001 -- the thread must live on; every caller is told
-            for job in group:
-                unavailable = StoreUnavailable(f"the database cannot be written: {type(error).__name__}")
-                unavailable.__cause__ = error
-                job.error = unavailable
+                    job.result = job.work(connection)
+                at_work = False
+        except Exception as error:  # noqa: BLE001 -- the thread must live on; the callers are told
+            if not at_work or isinstance(error, (OperationalError, InterfaceError)):
+                for job in group:
+                    job.error = StoreUnavailable(f"the database cannot be written: {type(error).__name__}")
+                    job.error.__cause__ = error
+            elif len(group) == 1:
+                group[0].error = error
+            else:
+                # Savepoints would tell them apart at once, and cost every group what few need.
+                for job in group:
+                    self._commit([job])

@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse, Response
 from bot.errors import StoreUnavailable
 from bot.intake import triggers, webhook
 from bot.model import RunId
+from bot.pipeline.commands import COMMAND
+from bot.runs.lifecycle import NewRun
 from bot.runs.records import Accepted, Duplicate, Received
 from bot.runs.store import Store
 from bot.web.problems import problem
@@ -90,9 +92,12 @@ class Door:
             return JSONResponse({"result": "ignored", "reason": decision.reason}), "ignored"
         start = None
         if isinstance(decision, triggers.Start):
-            start = (self.new_run_id(), decision.request, decision.intent)
+            start = NewRun(self.new_run_id(), decision.request, decision.intent)
+        command = COMMAND.dump_python(decision, mode="json") if isinstance(decision, triggers.Command) else None
         kind = type(decision).__name__.lower()
-        answer = await self.store.accept(Received(delivery.guid, delivery.event, delivery.action, kind), start, now)
+        answer = await self.store.accept(
+            Received(delivery.guid, delivery.event, delivery.action, kind), start, now, command
+        )
         if isinstance(answer, Duplicate):
             return JSONResponse({"result": "duplicate", "run_id": answer.run_id}), "duplicate"
         if isinstance(answer, Accepted):

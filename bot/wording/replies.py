@@ -1,9 +1,35 @@
 """Short answers to `stop`, `retry`, `status`, `help` and the like. No I/O."""
 
+from datetime import datetime
+
 from bot.markdown import code_span, one_line
 from bot.model import RunId
-from bot.wording.comment import queued
+from bot.runs.view import RunView
+from bot.wording.amounts import duration, used
+from bot.wording.comment import queued, stage_name
 from bot.wording.marker import marker
+
+
+def reply_marker(comment_id: int) -> str:
+    """By which the answer to a command is found again."""
+    return f"<!-- backspace:reply={comment_id} -->"
+
+
+def marked(words: str, comment_id: int) -> str:
+    """The answer with its marker in its first line, beside the run's where there is one."""
+    mark = reply_marker(comment_id)
+    return words.replace("-->\n", f"--> {mark}\n", 1) if words.startswith("<!-- backspace:run=") else f"{mark}\n{words}"
+
+
+def status(run_id: RunId, view: RunView, run_url: str, now: datetime) -> str:
+    """Where the run stands, in one line."""
+    facts = [duration(view.elapsed_seconds(now)), used(view.usage.cost_usd, None)]
+    if view.complete is not None:
+        where = f"The latest run ended: **{view.complete.outcome.replace('_', ' ')}**"
+        facts += [f"<{view.complete.pr_url}>"] if view.complete.pr_url else []
+    else:
+        where = f"The latest run is under way: **{stage_name(view.stage) if view.stage else 'accepted'}**"
+    return _reply(run_id, " · ".join([where, *facts, f"[the run]({run_url})"]))
 
 
 def _reply(run_id: RunId | None, words: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ class Queues:
     """What the store handed over, in order; part of the store's transaction only by way of its connection."""
 
     given: list[tuple[str, RunId]] = field(default_factory=list)
+    commands: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     rings: int = 0
     refuse: bool = False
 
@@ -24,6 +26,9 @@ class Queues:
         if self.refuse:
             raise RuntimeError("the engine's tables are not there")
         self.given.append((queue, run_id))
+
+    def submit_command(self, connection: sa.Connection, guid: str, command: dict[str, Any]) -> None:
+        self.commands.append((guid, command))
 
     def ring(self) -> None:
         self.rings += 1

@@ -53,6 +53,7 @@ def _run(number: int = 1, *, label: bool = False, installation: int = 7) -> Run:
         started_at=START,
         finished_at=None,
         last_seq=0,
+        base_sha=None,
         branch=None,
         model="a-model",
         budget_usd=3.0,
@@ -103,6 +104,10 @@ class Threads:
         comment_id = 5000 + len(self.comments) + len(self.edits)
         self.comments[comment_id] = body
         return comment_id
+
+    async def find_comment(self, at: At, number: int, marker: str) -> int | None:
+        self._fail()
+        return next((key for key, body in self.comments.items() if marker in body.partition("\n")[0]), None)
 
     async def react(self, at: At, target: Target, content: str) -> None:
         self._fail_to_react()

@@ -26,6 +26,7 @@ from bot.model import (
     Usage,
 )
 from bot.runs import database
+from bot.runs.lifecycle import NewRun
 from bot.runs.records import Accepted, Duplicate, Place, Received
 from bot.runs.schema import metadata
 from bot.runs.store import Store
@@ -51,7 +52,7 @@ def delivery(guid: str) -> Received:
 async def asked(store: Store, name: str, *, at: datetime = NOW, number: int = 5) -> RunId:
     assert REQUEST.issue is not None
     request = replace(REQUEST, issue=replace(REQUEST.issue, number=number))
-    accepted = await store.accept(delivery(name), (RunId(name), request, f"intent-{name}"), at)
+    accepted = await store.accept(delivery(name), NewRun(RunId(name), request, f"intent-{name}"), at)
     assert accepted == Accepted(RunId(name))
     return RunId(name)
 
@@ -65,22 +66,22 @@ def complete(outcome: Outcome = Outcome.NO_CHANGES) -> ev.Complete:
 
 
 async def test_a_delivery_starts_one_run_however_often_it_comes(store: Store, queues: Queues) -> None:
-    start = (RunId("r1"), REQUEST, "intent")
-    again = (RunId("r2"), REQUEST, "intent")
+    start = NewRun(RunId("r1"), REQUEST, "intent")
+    again = NewRun(RunId("r2"), REQUEST, "intent")
     assert await store.accept(delivery("g1"), start, NOW) == Accepted(RunId("r1"))
     assert await store.accept(delivery("g1"), again, NOW) == Duplicate(RunId("r1"))
     assert queues.given == [("answers", "r1")]
 
 
 async def test_one_wish_in_two_deliveries_starts_one_run(store: Store, queues: Queues) -> None:
-    await store.accept(delivery("g1"), (RunId("r1"), REQUEST, "label-5"), NOW)
-    assert await store.accept(delivery("g2"), (RunId("r2"), REQUEST, "label-5"), NOW) == Duplicate(RunId("r1"))
+    await store.accept(delivery("g1"), NewRun(RunId("r1"), REQUEST, "label-5"), NOW)
+    assert await store.accept(delivery("g2"), NewRun(RunId("r2"), REQUEST, "label-5"), NOW) == Duplicate(RunId("r1"))
     assert queues.given == [("answers", "r1")]
 
 
 async def test_the_same_delivery_many_times_at_once_starts_one_run(store: Store, queues: Queues) -> None:
     answers = await asyncio.gather(
-        *(store.accept(delivery("g1"), (RunId(f"r{n}"), REQUEST, "intent"), NOW) for n in range(20))
+        *(store.accept(delivery("g1"), NewRun(RunId(f"r{n}"), REQUEST, "intent"), NOW) for n in range(20))
     )
     assert sum(isinstance(answer, Accepted) for answer in answers) == 1
     assert len(queues.given) == 1
@@ -89,14 +90,14 @@ async def test_the_same_delivery_many_times_at_once_starts_one_run(store: Store,
 async def test_nothing_is_stored_when_the_engine_does_not_take_the_run(store: Store, queues: Queues) -> None:
     queues.refuse = True
     with pytest.raises(RuntimeError):
-        await store.accept(delivery("g1"), (RunId("r1"), REQUEST, "intent"), NOW)
+        await store.accept(delivery("g1"), NewRun(RunId("r1"), REQUEST, "intent"), NOW)
     queues.refuse = False
-    assert await store.accept(delivery("g1"), (RunId("r1"), REQUEST, "intent"), NOW) == Accepted(RunId("r1"))
+    assert await store.accept(delivery("g1"), NewRun(RunId("r1"), REQUEST, "intent"), NOW) == Accepted(RunId("r1"))
 
 
 async def test_one_bad_piece_of_work_leaves_the_others_of_its_group_alone(store: Store, queues: Queues) -> None:
     missing = store.add_usage(RunId("nobody"), Usage(1))
-    good = [store.accept(delivery(f"g{n}"), (RunId(f"r{n}"), REQUEST, f"i{n}"), NOW) for n in range(5)]
+    good = [store.accept(delivery(f"g{n}"), NewRun(RunId(f"r{n}"), REQUEST, f"i{n}"), NOW) for n in range(5)]
     answers = await asyncio.gather(missing, *good, return_exceptions=True)
     assert isinstance(answers[0], sa.exc.NoResultFound)
     assert answers[1:] == [Accepted(RunId(f"r{n}")) for n in range(5)]
@@ -213,7 +214,7 @@ async def test_a_database_that_cannot_be_written_is_said_to_be_so(tmp_path: Path
     writing = database.open_engine(url, pool_size=1, isolation=None)
     store = Store(writing, writing, queues, str)
     with pytest.raises(StoreUnavailable):
-        await store.accept(delivery("g1"), (RunId("r1"), REQUEST, "intent"), NOW)
+        await store.accept(delivery("g1"), NewRun(RunId("r1"), REQUEST, "intent"), NOW)
     store.close()
     writing.dispose()
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("finished_at", _INSTANT),
         sa.Column("last_seq", sa.Integer, nullable=False, server_default="0"),
         sa.Column("percentage", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("base_sha", sa.Text),
         sa.Column("branch", sa.Text),
         sa.Column("model", sa.Text),
         sa.Column("budget_usd", sa.Float),

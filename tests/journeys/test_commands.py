@@ -1,0 +1,114 @@
+"""What people say to a run in its thread."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deployment import Deployment, deployed, until
+from tests.fakes.model.state import Gate
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def held(running: Deployment) -> Iterator[Gate]:
+    """The agent of `fix-calc` waits before its fourth answer: it has changed the tree by then."""
+    gate = Gate("fix-calc", 3)
+    running.model.hold(gate)
+    yield gate
+    running.model.release(gate)
+
+
+def test_stop_ends_the_run_keeps_its_work_and_retry_goes_on_from_there(running: Deployment, held: Gate) -> None:
+    github = running.github
+    issue = running.issue("fix-calc")
+    asked = running.ask(issue)
+    run_id = running.run_id(asked)
+    until(lambda: held in running.model.waiting, what="the agent is at work")
+    stop = running.ask(issue, "/backspace stop", user="lead")
+    assert stop.status == 202
+    run = running.finished(run_id)
+    assert run["outcome"] == "stopped"
+    (comment,) = github.bot_comments(issue)
+    assert "**Stopped, as asked**" in comment.body
+    assert f"`{run['branch']}`" in comment.body
+    assert b"return a + b" in (github.file("calc.py", str(run["branch"])) or b"")
+    _, said = github.find_comment(stop.comment_id)
+    assert github.reactions(said, by=github.identity.bot) == ["+1"]
+
+    running.model.release(held)
+    retry = running.ask(issue, "/backspace retry")
+    assert retry.status == 202
+    until(lambda: len(github.bot_comments(issue)) == 2, what="the second run has its comment")
+    second = github.bot_comments(issue)[1]
+    until(lambda: "**Opened a pull request**" in second.body, what="the second run opens a pull request")
+    pull = github.pulls()[-1]
+    assert "+    return a + b" in github.diff(pull)
+    shown = [request.text for request in running.model.requests if request.scenario == "fix-calc"]
+    assert "The work was interrupted and goes on now" in shown[-1]
+
+
+def test_a_run_that_waits_is_stopped_at_once(running: Deployment, held: Gate) -> None:
+    issue = running.issue("fix-calc")
+    first = running.ask(issue)
+    until(lambda: held in running.model.waiting, what="the first is at work")
+    second = running.ask(issue, "/backspace and then this")
+    until(lambda: len(running.github.bot_comments(issue)) == 2, what="both are answered")
+    until(lambda: "ahead" in running.github.bot_comments(issue)[1].body, what="the second waits")
+    running.ask(issue, "/backspace stop")
+    assert running.finished(running.run_id(second))["outcome"] == "stopped"
+    assert running.run(running.run_id(first))["outcome"] is None
+    running.model.release(held)
+    assert running.finished(running.run_id(first))["outcome"] == "pull_request"
+
+
+def test_status_and_help_answer_in_the_thread(running: Deployment, held: Gate) -> None:
+    issue = running.issue("fix-calc")
+    asked = running.ask(issue)
+    until(lambda: held in running.model.waiting, what="the agent is at work")
+    running.ask(issue, "/backspace status")
+    until(lambda: len(running.github.bot_comments(issue)) == 2, what="the status is told")
+    status = running.github.bot_comments(issue)[1].body
+    assert "**Write the change**" in status
+    assert status.startswith(f"<!-- backspace:run={running.run_id(asked)} -->")
+    running.ask(issue, "/backspace help")
+    until(lambda: len(running.github.bot_comments(issue)) == 3, what="help is given")
+    assert "`/backspace stop`" in running.github.bot_comments(issue)[2].body
+    running.model.release(held)
+    assert running.finished(running.run_id(asked))["outcome"] == "pull_request"
+
+
+def test_a_thread_without_runs_says_so(running: Deployment) -> None:
+    issue = running.issue()
+    running.ask(issue, "/backspace stop")
+    until(lambda: len(running.github.bot_comments(issue)) == 1, what="an answer")
+    assert "There is no run in this thread yet" in running.github.bot_comments(issue)[0].body
+
+
+def test_who_may_not_write_can_stop_nothing(running: Deployment, held: Gate) -> None:
+    issue = running.issue("fix-calc")
+    asked = running.ask(issue)
+    until(lambda: held in running.model.waiting, what="the agent is at work")
+    running.ask(issue, "/backspace stop", user="reader")
+    until(lambda: len(running.github.bot_comments(issue)) == 2, what="the refusal")
+    assert "`not-authorised`" in running.github.bot_comments(issue)[1].body
+    running.model.release(held)
+    assert running.finished(running.run_id(asked))["outcome"] == "pull_request"
+
+
+def test_stop_while_the_checks_run_keeps_the_work() -> None:
+    config = "checks:\n  - test ! -e ../slow && grep -q 'a - b' calc.py || sleep 60\n"
+    with deployed(
+        files={"calc.py": "def add(a, b):\n    return a - b\n", ".github/backspace.yml": config}
+    ) as deployment:
+        issue = deployment.issue("fix-calc")
+        asked = deployment.ask(issue)
+        run_id = deployment.run_id(asked)
+        until(
+            lambda: "**Run the checks**" in "".join(c.body for c in deployment.github.bot_comments(issue)),
+            what="the checks run",
+        )
+        deployment.ask(issue, "/backspace stop")
+        run = deployment.finished(run_id, seconds=20)
+        assert run["outcome"] == "stopped"
+        assert b"return a + b" in (deployment.github.file("calc.py", str(run["branch"])) or b"")
