@@ -59,7 +59,7 @@ rm -f {_BUNDLE}
 # The agent goes on from saved work with the tree as it was: changed, not committed.
 _RESTORE = f"""set -e
 git fetch -q {_BUNDLE} {WORK_REF}
-git read-tree -m -u HEAD FETCH_HEAD
+git read-tree --reset -u FETCH_HEAD
 git reset -q
 rm -f {_BUNDLE}
 """
