@@ -9,6 +9,8 @@ The path of a run
                     the host clones (github), the agent works (agent in a sandbox, its model behind the broker),
                     Backspace runs the checks (sandbox), the host takes a bundle, gates it and publishes (github)
     runs.store      each step's events are appended to one log
+    pipeline.stages ends every run, however it went: with cli, runs.reporter, runs.janitor and runs.writer the only
+                    places that catch what they do not know
     readers         the comment, the stream, the page and the terminal read that log and nothing else
 
 Imports go downwards only; `[tool.importlinter]` in pyproject.toml has the layers, and who owns which library.
@@ -19,10 +21,11 @@ The modules
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
                     door  problems  routes  runs  sse
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
-                    changes  database  engine  janitor  migrations  records  reporter  schema  store  view
-                    workflows  writer
+                    changes  database  engine  janitor  lifecycle  migrations  records  reporter  schema  store
+                    view  workflows  writer
     pipeline/       what a run does: one module per stage, each safe to run twice
-                    authorize  job  outputs  prepare  publish  session  stages  verify  work  workplace
+                    authorize  commands  job  outputs  prepare  publish  session  stages  verify  work
+                    workplace
     agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
                     claude  command  ending  endings  hidden  marker  messages  parsing  prompt  stream
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded

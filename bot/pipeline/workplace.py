@@ -88,6 +88,17 @@ class Workplace:
     """Set once the agent is under way, or will not be."""
 
 
+@dataclass(frozen=True)
+class _Empty:
+    """A sandbox before anything is in it."""
+
+    sandbox: SandboxId
+    spec: Spec
+    token: str
+    env: dict[str, str]
+    session: Session
+
+
 class Workplaces:
     """The workplaces of this process, by run."""
 
@@ -102,9 +113,15 @@ class Workplaces:
             return self._places[job.id]
         journal = Journal(job.id, self._tools)
         await journal.reach(Stage.CLONING, f"Cloning {job.request.repo.full_name}")
-        clone = await self._clone(job)
-        await journal.reach(Stage.ANALYZING, "Preparing the sandbox")
-        place = await self._furnish(job, clone, journal)
+        empty = asyncio.create_task(self._make(job, journal))
+        try:
+            clone = await self._clone(job)
+            await journal.reach(Stage.ANALYZING, "Preparing the sandbox")
+        except BaseException:
+            empty.cancel()
+            await asyncio.gather(empty, return_exceptions=True)
+            raise
+        place = await self._furnish(job, clone, await empty)
         await self._go_on(job, place)
         self._places[job.id] = place
         return place
@@ -130,7 +147,8 @@ class Workplaces:
         ref = job.base_sha or job.config.base or job.request.repo.default_branch
         return await self._tools.checkout.clone(remote, ref=ref, into=self._folder(job.id))
 
-    async def _furnish(self, job: Job, clone: Clone, journal: Journal) -> Workplace:
+    async def _make(self, job: Job, journal: Journal) -> _Empty:
+        """A sandbox with its ways out; it needs nothing of the clone."""
         tools = self._tools
         # Only `setup` is sure to need the registries; otherwise what is known must do, so that nothing waits.
         registries = await tools.registries.ready() if job.config.setup else tools.registries.known()
@@ -156,15 +174,18 @@ class Workplaces:
         egress = await tools.egress.open(job.id, allow, refused)
         spec = Spec(egress_socket=egress)
         sandbox = await tools.sandbox.create(job.id, replace(spec, broker_socket=broker))
-        await tools.sandbox.put(sandbox, REPO, clone.tree)
         session = Session(job.run.session_id or tools.new_id())
         if session.id != job.run.session_id:
             await tools.store.remember_session(job.id, session.id)
-        place = Workplace(clone, sandbox, None, spec, token, dict(client_env(registries)), session)
-        await self.set_up(place, sandbox, job.config.setup)
+        return _Empty(sandbox, spec, token, dict(client_env(registries)), session)
+
+    async def _furnish(self, job: Job, clone: Clone, empty: _Empty) -> Workplace:
+        await self._tools.sandbox.put(empty.sandbox, REPO, clone.tree)
+        place = Workplace(clone, empty.sandbox, None, empty.spec, empty.token, empty.env, empty.session)
+        await self.set_up(place, empty.sandbox, job.config.setup)
         if not (job.config.checks and job.config.setup):
             return place
-        pristine = await tools.sandbox.copy(sandbox, f"{job.id}-pristine", spec)
+        pristine = await self._tools.sandbox.copy(empty.sandbox, f"{job.id}-pristine", empty.spec)
         return replace(place, pristine=pristine)
 
     async def _untouched(self, place: Workplace, key: str) -> SandboxId:

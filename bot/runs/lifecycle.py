@@ -18,6 +18,19 @@ from bot.runs.schema import artefacts, deliveries, events, runs
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING)
 
+# Built once: putting such a statement together costs several times what running it costs.
+_SEEN_BEFORE = sa.select(deliveries.c.run_id).where(deliveries.c.guid == sa.bindparam("guid"))
+_WISHED_BEFORE = sa.select(runs.c.id).where(runs.c.job_key == sa.bindparam("job_key"))
+_ADD_DELIVERY = sa.insert(deliveries)
+_ADD_RUN = sa.insert(runs)
+_ADD_EVENTS = sa.insert(events)
+_COUNT_EVENTS = (
+    sa.update(runs)
+    .where(runs.c.id == sa.bindparam("run"), runs.c.state != RunState.FINISHED)
+    .values(last_seq=runs.c.last_seq + sa.bindparam("more"))
+    .returning(runs.c.last_seq, runs.c.percentage)
+)
+
 
 class Queues(Protocol):
     """The engine, as far as the store needs it."""
@@ -51,12 +64,7 @@ class Lifecycle:
 
     def append(self, c: sa.Connection, run_id: RunId, news: Sequence[ev.Event], now: datetime) -> int:
         """The last sequence number; 0 when the run has ended, whose log stays as it is."""
-        row = c.execute(
-            sa.update(runs)
-            .where(runs.c.id == run_id, runs.c.state != RunState.FINISHED)
-            .values(last_seq=runs.c.last_seq + len(news))
-            .returning(runs.c.last_seq, runs.c.percentage)
-        ).first()
+        row = c.execute(_COUNT_EVENTS, {"run": run_id, "more": len(news)}).first()
         if row is None:
             return 0
         seq, percentage = row.last_seq - len(news), row.percentage
@@ -68,7 +76,7 @@ class Lifecycle:
                 event = replace(event, percentage=percentage)  # noqa: PLW2901 -- progress never goes back
             body = _redacted(ev.encode(event), self.redact)
             rows.append({"run_id": run_id, "seq": seq, "at": now, "body": body})
-        c.execute(sa.insert(events), rows)
+        c.execute(_ADD_EVENTS, rows)
         if percentage != row.percentage:
             c.execute(sa.update(runs).where(runs.c.id == run_id).values(percentage=percentage))
         return int(row.last_seq)
@@ -82,44 +90,42 @@ class Lifecycle:
         command: dict[str, Any] | None,
     ) -> Accepted | Duplicate | None:
         """A delivery and what it asks for; None: it asks for no run."""
-        seen = c.execute(sa.select(deliveries.c.run_id).where(deliveries.c.guid == received.guid)).first()
+        seen = c.execute(_SEEN_BEFORE, {"guid": received.guid}).first()
         if seen:
             return Duplicate(seen.run_id)
         if command is not None:
             self.queues.submit_command(c, received.guid, command)
         answer = self.start(c, start, now) if start else None
-        c.execute(
-            sa.insert(deliveries).values(
-                guid=received.guid,
-                event=received.event,
-                action=received.action,
-                decision=received.decision,
-                received_at=now,
-                run_id=answer.run_id if answer else None,
-            )
-        )
+        delivery = {
+            "guid": received.guid,
+            "event": received.event,
+            "action": received.action,
+            "decision": received.decision,
+            "received_at": now,
+            "run_id": answer.run_id if answer else None,
+        }
+        c.execute(_ADD_DELIVERY, delivery)
         return answer
 
     def start(self, c: sa.Connection, new: NewRun, now: datetime) -> Accepted | Duplicate:
-        known = c.execute(sa.select(runs.c.id).where(runs.c.job_key == new.job_key)).scalar()
+        known = c.execute(_WISHED_BEFORE, {"job_key": new.job_key}).scalar()
         if known:
             return Duplicate(RunId(known))
         request = new.request
-        c.execute(
-            sa.insert(runs).values(
-                id=new.id,
-                job_key=new.job_key,
-                installation_id=request.installation_id,
-                repo_id=request.repo.id,
-                repo=request.repo.full_name,
-                thread=request.thread,
-                actor_id=request.actor.id,
-                actor=request.actor.login,
-                request=REQUEST.dump_python(request, mode="json"),
-                state=RunState.ACCEPTED,
-                created_at=now,
-            )
-        )
+        run = {
+            "id": new.id,
+            "job_key": new.job_key,
+            "installation_id": request.installation_id,
+            "repo_id": request.repo.id,
+            "repo": request.repo.full_name,
+            "thread": request.thread,
+            "actor_id": request.actor.id,
+            "actor": request.actor.login,
+            "request": REQUEST.dump_python(request, mode="json"),
+            "state": RunState.ACCEPTED,
+            "created_at": now,
+        }
+        c.execute(_ADD_RUN, run)
         begun = ev.Start(request.repo.full_name, request.prompt, request.trigger, request.actor.login)
         self.append(c, new.id, [begun], now)
         self.queues.submit(c, "answers", new.id, request.installation_id)

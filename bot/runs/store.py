@@ -22,19 +22,6 @@ T = TypeVar("T")
 _READERS = 4
 _PAGE = 500
 
-# Built once: putting such a statement together costs several times what running it costs.
-_SEEN_BEFORE = sa.select(deliveries.c.run_id).where(deliveries.c.guid == sa.bindparam("guid"))
-_WISHED_BEFORE = sa.select(runs.c.id).where(runs.c.job_key == sa.bindparam("job_key"))
-_ADD_DELIVERY = sa.insert(deliveries)
-_ADD_RUN = sa.insert(runs)
-_ADD_EVENTS = sa.insert(events)
-_COUNT_EVENTS = (
-    sa.update(runs)
-    .where(runs.c.id == sa.bindparam("run"), runs.c.state != RunState.FINISHED)
-    .values(last_seq=runs.c.last_seq + sa.bindparam("more"))
-    .returning(runs.c.last_seq, runs.c.percentage)
-)
-
 
 class Store:
     """All methods raise StoreUnavailable when the database cannot be used."""

@@ -44,7 +44,9 @@ def measure() -> Measure:
         seconds = [took for _, took in answers]
         slowest = percentile(seconds, 0.99)
         worst = max(worst, slowest)
-        statuses = ", ".join(f"{count} × {status or 'none'}" for status, count in sorted(Counter(s for s, _ in answers).items()))
+        statuses = ", ".join(
+            f"{count} × {status or 'none'}" for status, count in sorted(Counter(s for s, _ in answers).items())
+        )
         shares = [milliseconds(percentile(seconds, share)) for share in (0.5, 0.9, 0.99)]
         rows.append([mix.name, *shares, milliseconds(max(seconds)), statuses])
     return Measure(
@@ -53,18 +55,30 @@ def measure() -> Measure:
         worst < _AIM_SECONDS,
         ["deliveries", "p50 ms", "p90 ms", "p99 ms", "max ms", "answers"],
         rows,
-        ["From the moment at which each was due, by a client in a process of its own; one run at a time works beside it.\n"],
+        [
+            "From the moment at which each was due, by a client in a process of its own; one run at a time works beside it.\n"
+        ],
     )
 
 
 def _answers(mix: Mix) -> list[tuple[int, float]]:
-    with deployed(settings={"BACKSPACE_MAX_RUNS": "1", "BACKSPACE_MAX_RUNS_PER_INSTALLATION": "1"}, described=False) as deployment:
+    with deployed(
+        settings={"BACKSPACE_MAX_RUNS": "1", "BACKSPACE_MAX_RUNS_PER_INSTALLATION": "1"}, described=False
+    ) as deployment:
         backspace = deployment.backspace
         requests = [_raw(outgoing, backspace.port) for outgoing in _deliveries(deployment, mix)]
         prepared = backspace.home / "requests"
         prepared.write_bytes(pickle.dumps(requests))
         client = subprocess.run(
-            [sys.executable, "-m", "tests.bench.load", "127.0.0.1", str(backspace.port), str(_PER_SECOND), str(prepared)],
+            [
+                sys.executable,
+                "-m",
+                "tests.bench.load",
+                "127.0.0.1",
+                str(backspace.port),
+                str(_PER_SECOND),
+                str(prepared),
+            ],
             cwd=PROJECT,
             env={"PATH": "/usr/bin:/bin"},
             stdout=subprocess.PIPE,

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from pathlib import Path
+from pathlib import PurePosixPath
 from statistics import median
 
 from bot.agent.claude import claude_program
@@ -73,7 +73,7 @@ def _bare(deployment: Deployment, number: int) -> float:
     since = time.time()
     subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(tree)], env=path, check=True)
     with subprocess.Popen(
-        argv(order, Path(claude_program())),
+        argv(order, PurePosixPath(claude_program())),
         cwd=tree,
         env=told,
         stdin=subprocess.PIPE,
