@@ -11,6 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml .ci/bootstrap
+	@echo "Installing into $(VENV): some 200 MB, about a minute."
 	PYTHON="$(PYTHON)" sh .ci/bootstrap $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

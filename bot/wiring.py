@@ -69,6 +69,7 @@ class Backspace:
     reporter: Reporter
     janitor: Janitor
     registries: RegistryFinder
+    sandbox: Bubblewrap
     ready: bool = False
 
 
@@ -156,6 +157,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             ),
             janitor=Janitor(store, engine, pipeline, sandbox),
             registries=registries,
+            sandbox=sandbox,
         )
         parts.web = routes.build(
             door=Door(
@@ -193,10 +195,14 @@ def _secrets(settings: Settings) -> list[str]:
 
 
 async def serve(settings: Settings) -> None:
-    """Web and worker until SIGTERM or SIGINT; what is interrupted goes on after the next start."""
+    """Web and worker until SIGTERM or SIGINT; what is interrupted goes on after the next start.
+
+    Raises SandboxUnavailable when this machine cannot make sandboxes: better now than at the first request.
+    """
     redactor = Redactor(_secrets(settings))
     telemetry.configure(form=settings.log, redact=redactor.redact, stream=sys.stderr)
     async with assemble(settings, redactor) as parts:
+        await parts.sandbox.check()
         await parts.janitor.start()
         await parts.engine.start(parts.pipeline)
         loops = [

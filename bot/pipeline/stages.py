@@ -18,6 +18,7 @@ from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, lo
 from bot.pipeline.workplace import Workplaces
 from bot.runs.records import Run
 from bot.sandbox import SandboxFailed, SandboxLost
+from bot.sandbox.installation import SandboxUnavailable
 
 log = structlog.get_logger("bot.pipeline.stages")
 
@@ -112,8 +113,10 @@ def in_words(stage: str, error: Exception | None) -> StageFailed:
             return StageFailed(error.code, (type(error).__doc__ or "").strip(), error.next_step)
         case SandboxLost():
             return StageFailed("sandbox-lost", "The sandbox was lost.", "Ask again.")
+        case SandboxUnavailable():
+            return StageFailed(error.code, f"This server cannot make sandboxes: {error.problem}.", error.remedy)
         case SandboxFailed():
-            return StageFailed("sandbox-failed", "The sandbox could not be made or used.", "Run `backspace doctor`.")
+            return StageFailed("sandbox-failed", "The sandbox could not be made or used.", "The server's log says why.")
         case _:
             return StageFailed(
                 "internal-error", f"Something went wrong here, in {stage}.", "The server's log says what."

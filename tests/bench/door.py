@@ -55,9 +55,7 @@ def measure() -> Measure:
         worst < _AIM_SECONDS,
         ["deliveries", "p50 ms", "p90 ms", "p99 ms", "max ms", "answers"],
         rows,
-        [
-            "From the moment at which each was due, by a client in a process of its own; one run at a time works beside it.\n"
-        ],
+        ["From when each was due, by a client in a process of its own; one run at a time works beside it.\n"],
     )
 
 
