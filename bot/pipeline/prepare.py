@@ -1,6 +1,7 @@
 """Second stage: the workplace, and what the agent will be told, frozen as it was when somebody asked."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 from bot.agent import prompt
@@ -18,8 +19,13 @@ _INSTRUCTION_LIMIT_BYTES = 256 * 1024
 _AUTHORS_LOOKED_UP = 20
 
 
+_ANSWERS_FIRST = timedelta(seconds=3)
+_LOOK_SECONDS = 0.05
+
+
 async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Prepared:
     """Clone, sandbox, setup; and beside them the thread is read, so that neither waits for the other."""
+    await _let_answers_pass(tools)
     place, permitted = await asyncio.gather(workplaces.ensure(job), _permitted_comments(job, tools))
     await tools.store.remember_base(job.id, place.clone.base_sha)
     files = tuple(_instruction_files(place.clone.tree))
@@ -42,6 +48,13 @@ async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Prepared:
         comments_shown=built.comments_shown,
         withheld=built.withheld,
     )
+
+
+async def _let_answers_pass(tools: Tools) -> None:
+    """A start takes a machine's whole attention; somebody who just asked waits for no more than a word."""
+    began = tools.clock()
+    while (now := tools.clock()) - began < _ANSWERS_FIRST and await tools.store.unanswered(now - _ANSWERS_FIRST):
+        await tools.sleep(_LOOK_SECONDS)
 
 
 async def _permitted_comments(job: Job, tools: Tools) -> Permitted:

@@ -36,6 +36,8 @@ _BACKOFF_SECONDS = 5.0
 _MAX_BACKOFF_SECONDS = 300.0
 _TRIES_WITHOUT_HOPE = 3
 _GIVE_UP = timedelta(days=1)
+_ANSWERS_FIRST = timedelta(seconds=10)
+"""So long may the first answers to others take what GitHub lets an installation write, ahead of edits."""
 _MAX_POSTS = 2
 _PAGE = 500
 
@@ -55,6 +57,7 @@ class Store(Protocol):
     """What the reporter needs of the store."""
 
     async def unreported(self) -> list[Run]: ...
+    async def unanswered(self, since: datetime) -> set[InstallationId]: ...
     async def place(self, run_id: RunId) -> Place: ...
     async def events_after(self, run_id: RunId, seq: int, *, limit: int = ...) -> list[StoredEvent]: ...
     async def commented(self, run_id: RunId, comment_id: int) -> None: ...
@@ -151,11 +154,15 @@ class Reporter:
     async def step(self, now: datetime) -> bool:
         """One round over all runs that have something to tell; whether anything was written."""
         runs = await self._store.unreported()
+        answering = await self._store.unanswered(now - _ANSWERS_FIRST) if runs else set()
         self._forget({run.id for run in runs})
         by_installation: defaultdict[InstallationId, list[Run]] = defaultdict(list)
         for run in runs:
             by_installation[run.request.installation_id].append(run)
-        rounds = [self._installation(installation, its, now) for installation, its in by_installation.items()]
+        rounds = [
+            self._installation(installation, its, now, only_outcomes=installation in answering)
+            for installation, its in by_installation.items()
+        ]
         done = await asyncio.gather(*rounds, return_exceptions=True)
         for result in done:
             if isinstance(result, BaseException):
@@ -166,9 +173,13 @@ class Reporter:
         for run_id in self._told.keys() - open_runs:
             del self._told[run_id]
 
-    async def _installation(self, installation: InstallationId, runs: Sequence[Run], now: datetime) -> bool:
+    async def _installation(
+        self, installation: InstallationId, runs: Sequence[Run], now: datetime, *, only_outcomes: bool
+    ) -> bool:
         """One after the other: GitHub asks for serial writes. Outcomes first, then changes of stage."""
         due = [found for run in runs if (found := await self._due(run, len(runs), now))]
+        if only_outcomes:
+            due = [found for found in due if found.final]
         due.sort(key=lambda found: (not found.final, not found.urgent))
         worked = False
         for found in due:

@@ -230,6 +230,13 @@ class Store:
         )
         return await self._read(lambda c: [run_of(row) for row in c.execute(query)])
 
+    async def unanswered(self, since: datetime) -> set[InstallationId]:
+        """Installations where somebody asked since then and has no answer yet."""
+        query = sa.select(runs.c.installation_id).where(
+            runs.c.reported_final.is_(False), runs.c.created_at >= since, runs.c.state == RunState.ACCEPTED
+        )
+        return await self._read(lambda c: {InstallationId(found) for found in c.execute(query).scalars()})
+
     async def commented(self, run_id: RunId, comment_id: int) -> None:
         """Remember the run's one comment."""
         posted = {"comment_id": comment_id, "comment_posts": runs.c.comment_posts + 1}

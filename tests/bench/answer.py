@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from tests.bench.report import Measure, milliseconds, percentile
-from tests.deployment import SAMPLE, Deployment, deployed
+from tests.deployment import SAMPLE, Deployment, deployed, processes_of, until
 from tests.fakes.github import Issue
 
 _AIM_SECONDS = 1.0
@@ -12,6 +12,11 @@ _AT_ONCE = 20
 _ROUNDS = 5
 _WAIT_SECONDS = 60.0
 _CAPS = {"BACKSPACE_MAX_RUNS": str(_AT_ONCE), "BACKSPACE_MAX_RUNS_PER_INSTALLATION": str(_AT_ONCE)}
+
+_HOW = (
+    "From before the delivery is sent until the later of the two is at the stand-in. Each round has a server of its"
+    " own, which has done one run before; the runs of those who are answered start meanwhile.\n"
+)
 
 
 def measure() -> Measure:
@@ -27,10 +32,7 @@ def measure() -> Measure:
             [name, str(len(these)), *(milliseconds(percentile(these, share)) for share in (0.5, 0.9, 0.99))]
             for name, these in named
         ],
-        [
-            "From before the delivery is sent until the later of the two is at the stand-in. Each round has a server"
-            " of its own, which has done one run before; the runs of those who are answered start meanwhile.\n"
-        ],
+        [_HOW],
     )
 
 
@@ -47,7 +49,11 @@ def _round() -> list[float]:
         issues = [github.open_issue("octo", f"Issue {n}", "It subtracts.", repo=repository) for n in range(_AT_ONCE)]
         with ThreadPoolExecutor(_AT_ONCE) as people:
             since = list(people.map(lambda issue: _ask(deployment, issue), issues))
-        return [_answered(deployment, issue, at) for issue, at in zip(issues, since, strict=True)]
+        waits = [_answered(deployment, issue, at) for issue, at in zip(issues, since, strict=True)]
+        deployment.backspace.stop()
+        home = deployment.backspace.home
+        until(lambda: not processes_of(home), what="the interrupted runs' programs are dead")
+        return waits
 
 
 def _reacted(deployment: Deployment, issue: Issue, content: str) -> bool:

@@ -139,6 +139,10 @@ class Log:
             raise StoreUnavailable
         return [run for run in self.runs.values() if not run.reported_final and run.comment_id is not None]
 
+    async def unanswered(self, since: datetime) -> set[InstallationId]:
+        waiting = (run for run in self.runs.values() if run.state is RunState.ACCEPTED and run.created_at >= since)
+        return {run.request.installation_id for run in waiting}
+
     async def place(self, run_id: RunId) -> Place:
         return Place(self.places[run_id])
 
