@@ -252,6 +252,15 @@ async def test_a_change_of_stage_is_told_at_once(world: World) -> None:
     assert "⏳ **Run the checks**" in world.comment(run)
 
 
+async def test_edits_wait_while_somebody_waits_for_a_first_answer(world: World) -> None:
+    run = await world.ask()
+    asked = replace(_run(2), state=RunState.ACCEPTED, created_at=world.now, comment_id=None)
+    world.log.runs[asked.id] = asked
+    world.happens(run, reached(Stage.CODING))
+    assert not await world.after(1)
+    assert await world.after(10), "but not for ever"
+
+
 async def test_events_that_change_no_word_edit_nothing(world: World) -> None:
     run = await world.ask()
     world.happens(run, reached(Stage.CODING))

@@ -194,6 +194,14 @@ async def test_a_refusal_is_said_once_a_person_thread_and_day(store: Store) -> N
     assert await may(second, actor_id=4)
 
 
+async def test_somebody_waits_for_an_answer_until_the_run_is_admitted(store: Store) -> None:
+    run_id = await asked(store, "r1")
+    assert await store.unanswered(NOW) == {InstallationId(7)}
+    assert await store.unanswered(NOW + timedelta(seconds=1)) == set()
+    await admitted(store, run_id)
+    assert await store.unanswered(NOW) == set()
+
+
 async def test_saved_work_is_replaced_by_newer_work(store: Store) -> None:
     run_id = await asked(store, "r1")
     assert await store.saved(run_id, "bundle") is None

@@ -50,7 +50,9 @@ def test_input_and_both_outputs_are_the_programs() -> None:
 
 def test_the_program_ignores_no_signal() -> None:
     finished = supervise("--", "grep", "SigIgn", "/proc/self/status")
-    assert finished.stdout.split() == [b"SigIgn:", b"0" * 16]
+    ignored = int(finished.stdout.split()[1], 16)
+    # 32 and 33 belong to the C library, which lets nobody change them; some shells' children inherit them ignored.
+    assert ignored & ~(1 << 31 | 1 << 32) == 0
 
 
 def test_orphans_do_not_keep_it() -> None:

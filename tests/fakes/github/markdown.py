@@ -45,6 +45,8 @@ def _draw_boxes(state: StateCore) -> None:
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("gfm-like", {"html": True, "linkify": True, "breaks": True}, renderer_cls=_Renderer)
+    assert parser.linkify is not None
+    parser.linkify.set({"fuzzy_link": False})  # GitHub does not take `calc.py` for an address
     parser.disable("image")  # a page loads nothing from elsewhere
     parser.core.ruler.push("boxes", _draw_boxes)
     return parser

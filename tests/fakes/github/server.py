@@ -57,7 +57,7 @@ class Serving:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             self._fake.app,
-            log_level="critical",
+            log_config=None,
             access_log=False,
             lifespan="off",
             proxy_headers=False,  # the connection of a dropped request is found behind uvicorn's own `send`
