@@ -130,6 +130,7 @@ async def _open(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnB
     draft = story.verified.failing if job.config.draft == "on_failing_checks" else bool(job.config.draft)
     latest = await tools.store.run(job.id)
     assert latest is not None
+    unsigned = "" if commit.verified else commit.reason
     body = pull_request.body(
         pull_request.Facts(
             run_id=job.id,
@@ -143,7 +144,7 @@ async def _open(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnB
             withheld=story.prepared.withheld,
             instruction_files=story.prepared.instructions,
             config_file=job.has_config,
-            unsigned_reason="" if commit.verified else commit.reason,
+            unsigned_reason=unsigned,
             usage=latest.usage,
             budget_usd=run.budget_usd,
             model=run.model or "",
@@ -167,4 +168,4 @@ async def _open(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnB
             summary=final.answer,
         )
     )
-    return Published(Outcome.PULL_REQUEST, final.answer, pull.url)
+    return Published(Outcome.PULL_REQUEST, outcomes.opened(final.answer, unsigned), pull.url)

@@ -1,11 +1,13 @@
 """How a run ended, as its last event says it: read in the comment, on the page and in the terminal. No I/O."""
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
 from bot.markdown import code_span, one_line
 
 _MAX_VIOLATIONS = 20
+_REASON = re.compile(r"[a-z_]{1,40}")
 _LINE_CHARACTERS = 300
 
 
@@ -41,6 +43,20 @@ def _violation(violation: Violation) -> str:
 def no_changes(answer: str) -> str:
     """The agent's own words say why."""
     return answer.strip() or "The agent ended without changing a file and gave no reason."
+
+
+def opened(answer: str, unsigned_reason: str) -> str:
+    """What a pull request is about; says so where GitHub did not sign its commit."""
+    return "\n\n".join(filter(None, [answer, unsigned(unsigned_reason)]))
+
+
+def unsigned(reason: str) -> str:
+    """Empty when there is none."""
+    if not reason:
+        return ""
+    # GitHub's words for it are such; anything else may be an error's text, which is for the log.
+    shown = f" (`{reason}`)" if _REASON.fullmatch(reason) else ""
+    return f"GitHub does not show this commit as verified{shown}."
 
 
 def merged_already(base: str) -> str:

@@ -1,6 +1,5 @@
 """A pull request: what and why, evidence, and what the agent saw. No I/O."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,13 +11,13 @@ from bot.wording import names
 from bot.wording.amounts import count, duration, used
 from bot.wording.evidence import CONFIG_HINT, blocked, details, evidence
 from bot.wording.marker import marker
+from bot.wording.outcomes import unsigned
 
 _MAX_CHARACTERS = 60_000
 _SUMMARY_CHARACTERS = 24_000
 _PROMPT_CHARACTERS = 2_000
 _NOTE_CHARACTERS = 300
 _MAX_NOTES = 20
-_REASON = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def body(facts: Facts) -> str:
         "### Evidence",
         _evidence(facts, repo),
         blocked(view_of(facts.events).refused_hosts),
-        _unsigned(facts.unsigned_reason),
+        unsigned(facts.unsigned_reason),
         _asked(facts, repo),
         _seen(facts),
         _gates(facts, repo),
@@ -80,14 +79,6 @@ def _evidence(facts: Facts, repo: str) -> str:
         hint = "" if "backspace.yml" in why else f" {CONFIG_HINT}"
         return f"Checks: not run{f', because {why}' if why else ''}.{hint}"
     return f"Backspace ran these commands itself, before the change and on the commit of this pull request:\n\n{table}"
-
-
-def _unsigned(reason: str) -> str:
-    if not reason:
-        return ""
-    # GitHub's words for it are such; anything else may be an error's text, which is for the log.
-    shown = f" (`{reason}`)" if _REASON.fullmatch(reason) else ""
-    return f"GitHub does not show this commit as verified{shown}."
 
 
 def _asked(facts: Facts, repo: str) -> str:

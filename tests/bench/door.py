@@ -48,12 +48,14 @@ def measure() -> Measure:
             f"{count} × {status or 'none'}" for status, count in sorted(Counter(s for s, _ in answers).items())
         )
         shares = [milliseconds(percentile(seconds, share)) for share in (0.5, 0.9, 0.99)]
-        rows.append([mix.name, *shares, milliseconds(max(seconds)), statuses])
+        rows.append(
+            [mix.name, *shares, milliseconds(max(seconds)), "yes" if slowest < _AIM_SECONDS else "no", statuses]
+        )
     return Measure(
         f"A delivery acknowledged, at {_PER_SECOND} a second for {_SECONDS} s",
         "under 20 ms at the 99th percentile, whatever the deliveries are",
         worst < _AIM_SECONDS,
-        ["deliveries", "p50 ms", "p90 ms", "p99 ms", "max ms", "answers"],
+        ["deliveries", "p50 ms", "p90 ms", "p99 ms", "max ms", "under 20 ms", "answers"],
         rows,
         ["From when each was due, by a client in a process of its own; one run at a time works beside it.\n"],
     )

@@ -1,5 +1,6 @@
 """A store on a database of its own, and an engine's queues that only write down what they are given."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from bot.model import InstallationId, RunId
 from bot.runs import database
 from bot.runs.store import Store
+from tests import postgres
 
 
 @dataclass
@@ -39,14 +41,23 @@ def queues() -> Queues:
     return Queues()
 
 
-@pytest.fixture
-def store(tmp_path: Path, queues: Queues) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path}/store.db"
-    writing = database.open_engine(url, pool_size=1, isolation=None)
-    reading = database.open_engine(url, pool_size=2)
-    database.migrate(writing)
-    opened = Store(writing, reading, queues, lambda text: text.replace("hunter2", "[redacted]"))
-    yield opened
-    opened.close()
-    writing.dispose()
-    reading.dispose()
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with postgres.cluster() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=[pytest.mark.slow, postgres.needs_postgres])])
+def store(tmp_path: Path, queues: Queues, request: pytest.FixtureRequest) -> Iterator[Store]:
+    with contextlib.ExitStack() as stack:
+        url = f"sqlite:///{tmp_path}/store.db"
+        if request.param == "postgres":
+            url = stack.enter_context(postgres.database(request.getfixturevalue("server")))
+        writing = database.open_engine(url, pool_size=1, isolation=None)
+        reading = database.open_engine(url, pool_size=2)
+        database.migrate(writing)
+        opened = Store(writing, reading, queues, lambda text: text.replace("hunter2", "[redacted]"))
+        yield opened
+        opened.close()
+        writing.dispose()
+        reading.dispose()

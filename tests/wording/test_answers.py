@@ -211,3 +211,16 @@ def test_money(usd: float, said: str) -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert amounts.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("", "Fixed it."),
+        ("unsigned", "Fixed it.\n\nGitHub does not show this commit as verified (`unsigned`)."),
+        ("boom: /secret/path", "Fixed it.\n\nGitHub does not show this commit as verified."),
+    ],
+    ids=["verified", "unsigned", "an error's text"],
+)
+def test_a_commit_that_is_not_verified_is_said_to_be_so(reason: str, said: str) -> None:
+    assert outcomes.opened("Fixed it.", reason) == said
