@@ -41,13 +41,9 @@ async def run(asked: Run, tools: Tools) -> Admitted | Refused:
     answer = await _may_ask(asked, at, tools)
     if isinstance(answer, Denied):
         return await _refuse(asked, at, answer, tools)
-    reading = asyncio.create_task(tools.github.config_file(at))
-    try:
-        await _greet(asked, at, tools)
-        content = await reading or b""
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+    # Not beside the greeting: when many ask at once, what is not yet an answer would hold up those that are.
+    await _greet(asked, at, tools)
+    content = await tools.github.config_file(at) or b""
     config = repo_config.parse(content) if content else repo_config.DEFAULTS
     if isinstance(config, ConfigInvalid):
         return await _end(journal, tools, "config-invalid", refusals.config_problems(config))

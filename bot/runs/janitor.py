@@ -7,12 +7,17 @@ import structlog
 
 from bot.errors import StoreUnavailable
 from bot.model import RunId, RunState
-from bot.runs.engine import Engine
 from bot.runs.store import Store
 from bot.sandbox import Sandbox, SandboxFailed
 
 _EVERY_SECONDS = 60.0
 log = structlog.get_logger("bot.runs.janitor")
+
+
+class Workflows(Protocol):
+    async def ended(self, run_id: RunId) -> bool:
+        """Whether the engine will do nothing more for the run."""
+        ...
 
 
 class Ends(Protocol):
@@ -24,7 +29,7 @@ class Ends(Protocol):
 class Janitor:
     """`step` is the hand crank of its one loop."""
 
-    def __init__(self, store: Store, engine: Engine, runs: Ends, sandbox: Sandbox) -> None:
+    def __init__(self, store: Store, engine: Workflows, runs: Ends, sandbox: Sandbox) -> None:
         self._store = store
         self._engine = engine
         self._runs = runs
@@ -41,7 +46,8 @@ class Janitor:
         for run in await self._store.unfinished():
             if run.state is not RunState.WAITING and await self._engine.ended(run.id):
                 again = await self._store.run(run.id)
-                if again is not None and again.state in {run.state} - {RunState.FINISHED}:
+                # Its workflow may have ended it between the two looks.
+                if again is not None and again.state is run.state:
                     await self._runs.abandon(run.id, run.state, None)
 
     async def serve(self) -> None:
