@@ -17,6 +17,8 @@ from bot.sandbox.bubblewrap import Bubblewrap
 from tests.sandbox.backends import reachable_directory
 from tests.sandbox.waiting import ended, printed, until
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 

@@ -14,6 +14,8 @@ from tests.fakes.github import FakeGitHub, Fault, serve
 from tests.fakes.github_scene import REPO, Client, Scene
 from tests.shared_data import needs_shared_data
 
+pytestmark = pytest.mark.slow
+
 # The app's own token
 
 

@@ -11,6 +11,8 @@ from tests.fakes.github import Fault
 from tests.fakes.github.bare import git_environment
 from tests.fakes.github_scene import Client, Scene
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Workplace:

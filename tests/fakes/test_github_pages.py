@@ -14,6 +14,8 @@ from tests.fakes.github.markdown import render
 from tests.fakes.github.pages import diff_files
 from tests.fakes.github_scene import Client, Receiver, Scene
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -10,6 +10,8 @@ from tests.fakes.github import NothingSent, sign
 from tests.fakes.github_scene import SECRET, Client, Receiver, Scene, eventually
 from tests.shared_data import SHARED_DATA, needs_shared_data
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_signature_is_githubs_known_answer() -> None:
     assert sign("It's a Secret to Everybody", b"Hello, World!") == (

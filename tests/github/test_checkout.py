@@ -24,6 +24,8 @@ from tests.fakes.github import Fault
 from tests.github.conftest import FILES, Scene
 from tests.github.sandboxed import Agent
 
+pytestmark = pytest.mark.slow
+
 
 async def test_the_tree_is_the_branchs_and_has_one_commit(
     scene: Scene, checkout: Checkout, remote: Remote, agent: Agent, tmp_path: Path

@@ -17,6 +17,8 @@ from tests.fakes.github import Fault
 from tests.github.conftest import Scene
 from tests.github.sandboxed import Agent
 
+pytestmark = pytest.mark.slow
+
 _RUN = RunId("0f3c9a52-7d1e-4b7e-9f0a-2f6f7f1b2c3d")
 _BRANCH = "backspace/1-widgets-0f3c9a52"
 _MESSAGE = "Make widgets two\n\nCo-authored-by: octo <1+octo@users.noreply.github.com>"

@@ -13,6 +13,8 @@ from bot.github.quarantine import Quarantine
 from bot.model import Sha
 from tests.github.sandboxed import Agent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def clone(checkout: Checkout, remote: Remote, tmp_path: Path) -> Clone:

@@ -10,6 +10,8 @@ from bot.model import Actor
 from tests.fakes.github import FakeGitHub, Fault
 from tests.github.conftest import Scene
 
+pytestmark = pytest.mark.slow
+
 _MARKER = "<!-- backspace:run=0f3c -->"
 _BODY = f"{_MARKER}\nOn it."
 

@@ -16,6 +16,8 @@ from bot.sandbox.limits import Account
 from tests.sandbox.backends import bubblewrap, reachable_directory
 from tests.sandbox.waiting import printed
 
+pytestmark = pytest.mark.slow
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give accounts")
 
 

@@ -9,6 +9,8 @@ from bot.sandbox import HOME, REPO, Exited, Handle, Running, Sandbox, SandboxFai
 from tests.sandbox.backends import BACKENDS
 from tests.sandbox.waiting import ended, printed
 
+pytestmark = pytest.mark.slow
+
 SPEC = Spec()
 
 

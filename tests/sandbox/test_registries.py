@@ -14,6 +14,8 @@ from bot.sandbox.egress import EgressGateway, Refused
 from bot.sandbox.registries import Registries, RegistryFinder, allow_list, client_env, without_credentials
 from tests.sandbox.backends import bubblewrap, reachable_directory
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MIRROR = Registries(
     pip_index="https://pip.corp.test:8443/simple",
