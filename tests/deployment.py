@@ -156,11 +156,18 @@ class Deployment:
     model: FakeModel
     repository: Repository
     installation: int
+    _opened: list[Issue] = field(default_factory=list)
 
     def issue(self, scenario: str = "", *, title: str = "add() subtracts", user: str = "octo") -> Issue:
         """A new issue; the scenario that the model plays is named in its text."""
         body = "`add(2, 3)` gives -1, it should give 5."
-        return self.github.open_issue(user, title, f"{body}\n\nscenario:{scenario}" if scenario else body)
+        opened = self.github.open_issue(user, title, f"{body}\n\nscenario:{scenario}" if scenario else body)
+        self._opened.append(opened)
+        return opened
+
+    def issues(self) -> list[Issue]:
+        """Those that people opened here, oldest first."""
+        return list(self._opened)
 
     def ask(self, issue: Issue, words: str = "/backspace Please fix this.", *, user: str = "octo") -> Delivery:
         return self.github.comment(issue, user, words)

@@ -1,11 +1,11 @@
 """kill -9 at any moment, start again: one comment, one pull request, nothing left behind."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
-from tests.deployment import Deployment, deployed, processes_of, until
+from tests.deployment import SAMPLE, Deployment, deployed, processes_of, until
 from tests.fakes.github import Fault
 from tests.fakes.model.state import Gate
 
@@ -20,6 +20,7 @@ class Moment:
     prepare: Callable[[Deployment], object]
     come: Callable[[Deployment], bool]
     release: Callable[[Deployment], object] = lambda deployment: deployment.github.faults.clear()
+    files: Mapping[str, str] = field(default_factory=lambda: SAMPLE)
 
 
 def request_held(method: str, path: str) -> Moment:
@@ -44,14 +45,27 @@ def model_held(step: int, *, midway: bool = False) -> Moment:
     return Moment(lambda d: d.model.hold(gate), lambda d: gate in d.model.waiting, lambda d: d.model.release(gate))
 
 
+def says(words: str, config: str) -> Moment:
+    """When the comment says so, with commands of the repository that take a while."""
+    return Moment(
+        lambda _: None,
+        lambda d: any(words in comment.body for issue in d.issues() for comment in d.github.bot_comments(issue)),
+        files={**SAMPLE, ".github/backspace.yml": config},
+    )
+
+
 MOMENTS = {
     "accepted": Moment(lambda _: None, lambda _: True),
     "permission is being asked for": request_held("GET", "*/collaborators/*"),
     "the comment was posted": request_done("POST", "*/issues/*/comments"),
     "the clone is under way": request_held("*", "*/git-upload-pack"),
+    "the setup is under way": says(
+        "**Prepare the sandbox**", "setup:\n  - sleep 2\nchecks:\n  - python3 -m unittest -q\n"
+    ),
     "the agent starts": model_held(0),
     "the agent is in the middle of a sentence": model_held(2, midway=True),
     "the agent has changed the tree": model_held(3),
+    "the checks run": says("**Run the checks**", "checks:\n  - sleep 2 && python3 -m unittest -q\n"),
     "the commit is being made": request_held("POST", "*/git/commits"),
     "the branch was made": request_done("POST", "*/git/refs"),
     "the pull request was opened": request_done("POST", "*/pulls"),
@@ -62,7 +76,7 @@ MOMENTS = {
 @pytest.mark.parametrize("name", MOMENTS)
 def test_killed_when(name: str) -> None:
     moment = MOMENTS[name]
-    with deployed() as deployment:
+    with deployed(files=moment.files) as deployment:
         moment.prepare(deployment)
         issue = deployment.issue()
         delivery = deployment.ask(issue)
