@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from bot.sandbox import SandboxFailed, bwrap_options
 from bot.sandbox.installation import HOST_PATH, memory_file
 
 _GONE_SECONDS = 10.0
+_READY_SECONDS = 5.0
+"""Longer than bwrap ever takes to make its namespace."""
 _STATUS_BYTES = 4096
 _CHUNK_BYTES = 64 * 1024
 
@@ -42,6 +45,8 @@ class Contained:
         self._status = status
         self._status_text = b""
         self._namespace: int | None = None
+        self._doomed = False
+        """To be killed as soon as that leaves nothing behind."""
         os.set_blocking(status, False)
         asyncio.get_running_loop().add_reader(status, self._read_status)
 
@@ -85,9 +90,26 @@ class Contained:
         return self.process.pid
 
     def kill(self, reason: str = "") -> None:
+        """At once; or, while bwrap makes its namespace, as soon as it has told of it.
+
+        A bwrap that ends in between leaves a child behind that waits for ever and holds our pipes.
+        """
         self.reason = self.reason or reason
+        if self._status >= 0 and b"\n" not in self._status_text:
+            self._read_status()
+        if self._status >= 0 and b"\n" not in self._status_text:
+            if not self._doomed:
+                self._doomed = True
+                asyncio.get_running_loop().call_later(_READY_SECONDS, self._kill_now)
+        else:
+            self._kill_now()
+
+    def _kill_now(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
+        if self._namespace is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._namespace, signal.SIGKILL)
 
     async def wait(self) -> int:
         """The exit status, once nothing of it lives any more; -9 after `kill`."""
@@ -120,11 +142,14 @@ class Contained:
         if not text:
             self._close_status()
             return
+        known = b"\n" in self._status_text
         self._status_text += text
         first, newline, _ = self._status_text.partition(b"\n")
-        if newline and self._namespace is None:
+        if newline and not known:
             with contextlib.suppress(ProcessLookupError):
                 self._namespace = os.pidfd_open(int(json.loads(first)["child-pid"]))
+            if self._doomed:
+                self._kill_now()
 
     def _close_status(self) -> None:
         if self._status >= 0:

@@ -78,7 +78,8 @@ def test_a_comment_on_a_pull_request_says_so(scene: Scene, receiver: Receiver) -
 
 def test_the_apps_own_comment_comes_back_to_it_as_a_bots(scene: Scene, client: Client, receiver: Receiver) -> None:
     client("POST", "/issues/1/comments", json={"body": "/backspace loop"})
-    scene.fake.settle()
+    # It goes out after the answer to the call that caused it.
+    scene.fake.wait_until(lambda: bool(receiver.received), "the delivery")
     (came,) = receiver.received
     assert came.payload["sender"]["type"] == "Bot"
     assert came.payload["comment"]["performed_via_github_app"]["id"] == scene.fake.identity.id
