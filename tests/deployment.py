@@ -27,6 +27,7 @@ MODEL_KEY = "sk-ant-dummy-0000000000000000"
 WEBHOOK_SECRET = "It's a Secret to Everybody"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+_DYING_SECONDS = 5.0
 
 
 def until(fact: Callable[[], T | bool | None], *, seconds: float = 60.0, what: str = "") -> T:
@@ -217,6 +218,13 @@ class Deployment:
                     yield {"id": number, **json.loads(line.removeprefix("data: "))}
 
 
+def _left_running(folder: Path) -> list[int]:
+    """What still lives a moment after Backspace has ended; a sandbox's last breath takes one."""
+    with contextlib.suppress(AssertionError):
+        until(lambda: not processes_of(folder), seconds=_DYING_SECONDS)
+    return processes_of(folder)
+
+
 SAMPLE_CONFIG = "checks:\n  - python3 -m unittest -q\n"
 SAMPLE = {**CALC_FILES, ".github/backspace.yml": SAMPLE_CONFIG}
 
@@ -268,7 +276,7 @@ def deployed(
             yield deployment
         finally:
             backspace.stop()
-            left = processes_of(folder)
+            left = _left_running(folder)
             for process in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
