@@ -45,10 +45,6 @@ class Transient(StageFailed):
     retry_helps = True
 
 
-class LostRun(BackspaceError):
-    """This process no longer owns the run; it must not act on it any more."""
-
-
 class StoreUnavailable(BackspaceError):
     """The database cannot be written."""
 

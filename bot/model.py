@@ -159,15 +159,3 @@ class Withheld:
     by_others: int = 0
     edited_later: int = 0
     hidden_spans: int = 0
-
-
-@dataclass(frozen=True)
-class PullRequest:
-    number: int
-    url: str
-    branch: str
-    draft: bool
-    verified: bool
-    files_changed: int
-    additions: int
-    deletions: int

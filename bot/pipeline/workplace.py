@@ -209,7 +209,7 @@ class Workplaces:
         if commands:
             await self.shell(place, sandbox, _EXCLUDE_LEFTOVERS, timeout_seconds=_SHORT_SECONDS)
 
-    async def shell(  # one shell line in one of the run's sandboxes
+    async def shell(
         self,
         place: Workplace,
         sandbox: SandboxId,
