@@ -85,7 +85,7 @@ class Bubblewrap:
         """Raises SandboxUnavailable, with a code and a remedy, when this machine cannot make sandboxes."""
         async with self._installing:
             if not self._installation:
-                lease = uids.lease(self._taken())
+                lease = await asyncio.to_thread(uids.lease, self._taken())
                 try:
                     self._installation = await asyncio.to_thread(install, self._tools, lease.account)
                     await asyncio.to_thread(uids.sweep_orphans, self._installation.bwrap)
@@ -99,10 +99,9 @@ class Bubblewrap:
         async with self._lock(key):
             await self._destroy(key)
             make_root(self._root)
-            lease = uids.lease(self._taken())
+            lease = await asyncio.to_thread(uids.lease, self._taken())
             place = Place(self._root / key)
             try:
-                await asyncio.to_thread(uids.sweep, lease.account)
                 place.make(lease.account)
                 ground = bwrap_options.Ground(
                     workspace=place.workspace,

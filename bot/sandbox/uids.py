@@ -58,7 +58,9 @@ def lease(avoid: frozenset[int]) -> Lease:
         if uid in avoid:
             continue
         if held := hold(Account(uid, uid, own=True)):
-            return held
+            if sweep(held.account):
+                return held
+            held.release()
     raise SandboxFailed("uids: every account for sandboxes is taken")
 
 
@@ -75,18 +77,23 @@ def hold(account: Account) -> Lease | None:
     return Lease(account, holder)
 
 
-def sweep(account: Account) -> None:
-    """Kill what an earlier holder of the account left, which cannot be much: it dies with its worker."""
+def sweep(account: Account) -> bool:
+    """Kill what an earlier holder of the account left, which cannot be much: it dies with its worker.
+
+    False while some of it still counts against the account's limit of processes: the dead do until their parent
+    collects them, and a container's first process may never do so.
+    """
     if not account.own:
-        return
+        return True
     for _ in range(_SWEEPS):
-        found = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _owner(path) == account.uid]
-        if not found:
-            return
+        found = _processes(account.uid)
+        if not any(found.values()):
+            return not found
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_SWEEP_SECONDS)
+    return False
 
 
 def sweep_orphans(bwrap: Path) -> None:
@@ -102,14 +109,18 @@ def sweep_orphans(bwrap: Path) -> None:
             continue  # it has just ended, or is another user's
 
 
-def _owner(process: Path) -> int | None:
-    try:
-        text = (process / "status").read_text()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in text.splitlines())
-    # A zombie is dead already; its parent has to collect it.
-    return None if fields["State"].split()[0] == "Z" else int(fields["Uid"].split()[0])
+def _processes(uid: int) -> dict[int, bool]:
+    """The user's processes; whether each is alive, rather than a zombie."""
+    found: dict[int, bool] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (path / "status").read_text()
+        except OSError:
+            continue  # it has just ended
+        fields = dict(line.split(":", 1) for line in text.splitlines())
+        if int(fields["Uid"].split()[0]) == uid:
+            found[int(path.name)] = fields["State"].split()[0] != "Z"
+    return found
 
 
 def unreachable(path: Path, account: Account) -> Path | None:

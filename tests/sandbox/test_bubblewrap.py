@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -175,6 +176,29 @@ def test_an_account_is_leased_once_at_a_time() -> None:
     assert held
     held.release()
     second.release()
+
+
+@as_root
+async def test_an_account_whose_dead_are_not_yet_collected_is_left_alone(sandbox: Bubblewrap) -> None:
+    free = uids.lease(frozenset())
+    free.release()
+    program = (
+        "import os, sys\n"
+        "for _ in range(50):\n"
+        f"    if os.fork() == 0: os.setuid({free.account.uid}); os._exit(0)\n"
+        "print('dead', flush=True)\nsys.stdin.read()"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={}
+    )
+    assert parent.stdout and parent.stdin
+    try:
+        assert await parent.stdout.readline() == b"dead\n"
+        box = await sandbox.create("one", Spec(processes=40))
+        assert (await sandbox.run(box, ["echo", "well"], timeout_seconds=30)).output == b"well\n"
+    finally:
+        parent.stdin.close()
+        await parent.wait()
 
 
 @pytest.mark.parametrize(
