@@ -191,7 +191,8 @@ async def test_an_account_whose_dead_are_not_yet_collected_is_left_alone(sandbox
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={}
     )
-    assert parent.stdout and parent.stdin
+    assert parent.stdout
+    assert parent.stdin
     try:
         assert await parent.stdout.readline() == b"dead\n"
         box = await sandbox.create("one", Spec(processes=40))
