@@ -21,11 +21,11 @@ The modules
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
                     door  problems  routes  runs  sse
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
-                    changes  database  engine  janitor  lifecycle  migrations  records  reporter  schema  store
-                    view  workflows  writer
+                    changes  database  engine  janitor  lifecycle  migrations  reception  records  reporter
+                    schema  store  tables  view  workflows  writer
     pipeline/       what a run does: one module per stage, each safe to run twice
-                    authorize  commands  job  outputs  prepare  publish  session  stages  verify  work
-                    workplace
+                    authorize  commands  errands  failed_checks  installations  job  labelled  outputs  prepare
+                    publish  session  stages  steering  verify  work  workplace
     agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
                     claude  command  ending  endings  hidden  marker  messages  parsing  prompt  stream
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
@@ -38,7 +38,7 @@ The modules
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
                     watchdog
     intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
-                    access  commands  repo_config  triggers  webhook
+                    access  commands  errands  repo_config  triggers  webhook
     markdown/       Markdown from people and agents, as tokens
                     characters  cutting  html_text  inline  parsing  pieces  plain  references  sanitising
     redaction       secrets out of what is stored or posted

@@ -15,6 +15,8 @@ class TriggerKind(StrEnum):
     LABEL = "label"
     API = "api"
     CLI = "cli"
+    CHECKS = "checks"
+    """Checks of GitHub Actions that failed on a commit of ours."""
 
 
 class Stage(StrEnum):
@@ -89,6 +91,29 @@ class Issue:
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the command line of a comment says besides the prompt."""
+
+    base: str = ""
+    model: str = ""
+    budget_usd: float | None = None
+    draft: bool = False
+
+
+@dataclass(frozen=True)
+class ReviewPlace:
+    """Where in a pull request's diff a review comment stands."""
+
+    comment_id: int
+    """Of the review comment that asked; 0 for the text of the review itself."""
+    path: str
+    line: int | None
+    diff_hunk: str
+    thread_id: int
+    """The comment that began the thread; `comment_id` when this one did."""
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """What somebody asked for, frozen at the trigger."""
 
@@ -101,6 +126,15 @@ class RunRequest:
     comment_id: int | None
     """The trigger comment; None for a label, the API and the command line."""
     triggered_at: datetime
+    options: Options = Options()
+    review: ReviewPlace | None = None
+    """Where it was asked, when that was in a review; `comment_id` is then None."""
+    head_seen: Sha | None = None
+    """The pull request's head as the payload shows it; not every payload does."""
+    label: str = ""
+    """The label that asked."""
+    checks_round: int = 0
+    """How often failing checks were handed back before, this time included; 0 for what people ask."""
 
     @property
     def thread(self) -> str:

@@ -34,8 +34,10 @@ from bot.redaction import Redactor
 from bot.runs import database
 from bot.runs.engine import Caps, Engine
 from bot.runs.janitor import Janitor
+from bot.runs.reception import Reception
 from bot.runs.reporter import Reporter
 from bot.runs.store import Store
+from bot.runs.tables import Tables
 from bot.sandbox.bubblewrap import Bubblewrap
 from bot.sandbox.egress import EgressGateway
 from bot.sandbox.registries import RegistryFinder
@@ -91,8 +93,9 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             Caps(settings.max_runs, settings.max_runs_per_installation, settings.run_timeout_minutes * 60.0),
         )
         engine.migrate()
-        store = Store(writing, reading, engine, redactor.redact)
-        stack.callback(store.close)
+        tables = Tables(writing, reading)
+        stack.callback(tables.close)
+        store = Store(tables, engine, redactor.redact)
         files = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
         github = await stack.enter_async_context(
             connect(
@@ -148,6 +151,14 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             label=settings.label,
         )
         pipeline = Pipeline(tools, finished=metrics.run_finished)
+        reception = Reception(
+            store=store,
+            command=settings.command,
+            label=settings.label,
+            app_id=app.id,
+            clock=now,
+            new_run_id=new_run_id,
+        )
         parts = Backspace(
             web=Starlette(),
             engine=engine,
@@ -161,13 +172,8 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         )
         parts.web = routes.build(
             door=Door(
-                store=store,
+                reception=reception,
                 secrets=[secret.get_secret_value().encode() for secret in app.webhook_secrets],
-                command=settings.command,
-                label=settings.label,
-                app_id=app.id,
-                clock=now,
-                new_run_id=new_run_id,
                 count=metrics.delivery,
             ),
             readers=RunReaders(store, open_to_all=not settings.require_auth and settings.host in _LOOPBACK),

@@ -2,26 +2,28 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from bot.intake import commands
 from bot.intake.webhook import Comment, Delivery, RepoName
-from bot.model import Actor, InstallationId, Issue, Repo, RunRequest, TriggerKind
+from bot.model import Actor, InstallationId, Issue, Repo, RunRequest, Sha, TriggerKind
 
 _PERSON = "User"
 
 
 @dataclass(frozen=True)
 class Start:
-    """A run is asked for. One wish may come in two deliveries: they have the same `intent`."""
+    """A run is asked for. One wish may come in several deliveries: they have the same `intent`."""
 
     request: RunRequest
     intent: str
+    message_key: str = ""
+    """Tells the words of one delivery from those of another with the same intent; as `runs.lifecycle.NewRun` has it."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """`stop`, `retry`, `status` or `help`, said in a thread."""
+    """`stop`, `retry`, `status` or `help`, said in a thread; or a command line that cannot be read."""
 
     word: commands.Word
     repo: Repo
@@ -29,6 +31,11 @@ class Command:
     issue: Issue
     actor: Actor
     comment_id: int
+    in_review: bool = False
+    """The comment stands in a review of the pull request."""
+    mistake: str = ""
+    """What is wrong with the command line, in words for people; `word` is then `help`."""
+    kind: Literal["command"] = "command"
 
     @property
     def thread(self) -> str:
@@ -37,11 +44,30 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Further:
+    """More words for the run that is at work on the thread; a run of their own when none is."""
+
+    request: RunRequest
+    intent: str
+    kind: Literal["further"] = "further"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label that is not the deployment's, but may be the repository's own: its settings have to be asked."""
+
+    request: RunRequest
+    intent: str
+    kind: Literal["labelled"] = "labelled"
+
+
+@dataclass(frozen=True)
 class Installed:
-    """The app may now use these repositories."""
+    """The app may now use these repositories. None named: all of the installation."""
 
     installation_id: InstallationId
     repos: tuple[RepoName, ...]
+    kind: Literal["installed"] = "installed"
 
 
 @dataclass(frozen=True)
@@ -50,6 +76,33 @@ class InstallationGone:
 
     installation_id: InstallationId
     repo_ids: tuple[int, ...] | None
+    suspended: bool = False
+    kind: Literal["installation_gone"] = "installation_gone"
+
+
+@dataclass(frozen=True)
+class PullEnded:
+    """A pull request was merged or closed, or opened again."""
+
+    repo_id: int
+    number: int
+    merged: bool
+    reopened: bool = False
+    kind: Literal["pull_ended"] = "pull_ended"
+
+
+@dataclass(frozen=True)
+class CheckFailed:
+    """A check of GitHub Actions failed on a commit, perhaps one of ours."""
+
+    repo: Repo
+    installation_id: InstallationId
+    head_sha: Sha
+    check_id: int
+    name: str
+    summary: str
+    """What the check says of itself; GitHub Actions often says nothing."""
+    kind: Literal["check_failed"] = "check_failed"
 
 
 @dataclass(frozen=True)
@@ -59,7 +112,10 @@ class Ignored:
     reason: str
 
 
-Decision: TypeAlias = Start | Command | Installed | InstallationGone | Ignored
+Errand: TypeAlias = Command | Further | Labelled | Installed | InstallationGone | PullEnded | CheckFailed
+"""What is stored with the delivery and carried out beside the runs."""
+
+Decision: TypeAlias = Start | Errand | Ignored
 
 
 @dataclass(frozen=True)

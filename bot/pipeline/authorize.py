@@ -12,6 +12,7 @@ from bot.intake.access import Allowed, Denial, Denied, Facts, RepoState
 from bot.intake.repo_config import ConfigInvalid, RepoConfig
 from bot.model import Outcome, RunState, Stage
 from bot.pipeline.job import Journal, Limits, Tools
+from bot.runs.lifecycle import Terms
 from bot.runs.records import Run
 from bot.wording import comment, names, refusals
 from bot.wording.marker import marker
@@ -52,16 +53,13 @@ async def run(asked: Run, tools: Tools) -> Admitted | Refused:
     if await _budget_left(asked, tools) <= 0:
         return await _end(journal, tools, Denial.BUDGET_USED_UP, refusals.budget_used_up(tools.limits.daily_budget_usd))
     await tools.store.save(asked.id, CONFIG_ARTEFACT, content, tools.clock())
-    place = await tools.store.admit(
+    branch = names.branch_name(
+        request.issue.number if request.issue else None,
+        request.issue.title if request.issue else request.prompt,
         asked.id,
-        model=config.model or tools.limits.model,
-        budget_usd=budget(config, tools.limits),
-        branch=names.branch_name(
-            request.issue.number if request.issue else None,
-            request.issue.title if request.issue else request.prompt,
-            asked.id,
-        ),
     )
+    terms = Terms(config.model or tools.limits.model, budget(config, tools.limits), branch)
+    place = await tools.store.admit(asked.id, terms)
     return Admitted(place.ahead)
 
 

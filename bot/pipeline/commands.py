@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import structlog
-from pydantic import TypeAdapter
 
 from bot import events as ev
 from bot.github.answers import At, OnComment
@@ -18,9 +17,6 @@ from bot.runs.lifecycle import NewRun
 from bot.runs.records import Run, Stopped
 from bot.runs.view import view_of
 from bot.wording import refusals, replies
-
-COMMAND = TypeAdapter(Command)
-"""The codec of what waits in the engine."""
 
 _THUMBS_UP = "+1"
 _STOPPED_EARLY = "Stopped before the work began."

@@ -9,10 +9,11 @@ import structlog
 from bot import events as ev
 from bot.errors import StageFailed
 from bot.github.failures import CheckoutFailed, GitHubFailed
+from bot.intake import errands as waiting
 from bot.intake import repo_config
 from bot.intake.repo_config import ConfigInvalid, RepoConfig
 from bot.model import Outcome, RunId, RunState
-from bot.pipeline import authorize, commands, prepare, publish, verify, work
+from bot.pipeline import authorize, errands, prepare, publish, verify, work
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, load
 from bot.pipeline.workplace import Workplaces
@@ -32,8 +33,8 @@ class Pipeline:
         self._finished = finished
         self._workplaces = Workplaces(tools)
 
-    async def command(self, command: dict[str, Any]) -> None:
-        await commands.run(commands.COMMAND.validate_python(command), self._tools)
+    async def errand(self, errand: dict[str, Any]) -> None:
+        await errands.run(waiting.load(errand), self._tools)
 
     async def answer(self, run_id: RunId) -> None:
         run = await self._run(run_id)

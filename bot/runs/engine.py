@@ -79,9 +79,9 @@ class Engine:
             options["queue_partition_key"] = str(tenant)
         self._client.enqueue_in_transaction(connection, options, run_id)
 
-    def submit_command(self, connection: sa.Connection, guid: str, command: dict[str, Any]) -> None:
-        """Enqueue something said in a thread, as JSON, under its delivery's id."""
-        self._client.enqueue_in_transaction(connection, _options("answers", "commands", guid), command)
+    def submit_errand(self, connection: sa.Connection, guid: str, errand: dict[str, Any]) -> None:
+        """Enqueue what a delivery asks for besides a run, as JSON, under the delivery's id."""
+        self._client.enqueue_in_transaction(connection, _options("answers", "errands", guid), errand)
 
     def ring(self) -> None:
         """Say that something was enqueued."""

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from bot import events as ev
-from bot.model import InstallationId, RunId, RunRequest, RunState
-from bot.runs.records import REQUEST, Accepted, Duplicate, Place, Received, Stopped
-from bot.runs.schema import artefacts, deliveries, events, runs
+from bot.model import InstallationId, Outcome, RunId, RunRequest, RunState, Sha
+from bot.runs.records import REQUEST, Accepted, Duplicate, Place, Received, Stopped, message_of
+from bot.runs.schema import artefacts, deliveries, events, messages, runs
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING)
 
@@ -39,8 +39,8 @@ class Queues(Protocol):
         """Hand a run to a queue within the caller's transaction."""
         ...
 
-    def submit_command(self, connection: sa.Connection, guid: str, command: dict[str, Any]) -> None:
-        """Hand over something said in a thread, within the caller's transaction."""
+    def submit_errand(self, connection: sa.Connection, guid: str, errand: dict[str, Any]) -> None:
+        """Hand over what a delivery asks for besides a run, within the caller's transaction."""
         ...
 
     def ring(self) -> None:
@@ -55,6 +55,22 @@ class NewRun:
     id: RunId
     request: RunRequest
     job_key: str
+    message_key: str = ""
+    """Where several deliveries make one run, as the comments of a review do, this tells their words apart."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which a run is admitted."""
+
+    model: str
+    budget_usd: float
+    branch: str
+    """Where its commits go."""
+    base_sha: Sha | None = None
+    """The commit it starts from, when that is pinned already."""
+    continues_pull: int | None = None
+    """The open pull request whose branch that is."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +103,14 @@ class Lifecycle:
         received: Received,
         now: datetime,
         start: NewRun | None,
-        command: dict[str, Any] | None,
+        errand: dict[str, Any] | None,
     ) -> Accepted | Duplicate | None:
         """A delivery and what it asks for; None: it asks for no run."""
         seen = c.execute(_SEEN_BEFORE, {"guid": received.guid}).first()
         if seen:
             return Duplicate(seen.run_id)
-        if command is not None:
-            self.queues.submit_command(c, received.guid, command)
+        if errand is not None:
+            self.queues.submit_errand(c, received.guid, errand)
         answer = self.start(c, start, now) if start else None
         delivery = {
             "guid": received.guid,
@@ -110,7 +126,49 @@ class Lifecycle:
     def start(self, c: sa.Connection, new: NewRun, now: datetime) -> Accepted | Duplicate:
         known = c.execute(_WISHED_BEFORE, {"job_key": new.job_key}).scalar()
         if known:
-            return Duplicate(RunId(known))
+            return self._join(c, RunId(known), new, now) if new.message_key else Duplicate(RunId(known))
+        self._begin(c, new, now)
+        if new.message_key:
+            self.say(c, new.id, replace(new, job_key=new.message_key), now, given=True)
+        return Accepted(new.id)
+
+    def _join(self, c: sa.Connection, known: RunId, new: NewRun, now: datetime) -> Accepted | Duplicate:
+        """Further words for a run that an earlier delivery began; a run of their own when that has ended."""
+        heard = c.execute(sa.select(messages.c.key).where(messages.c.key == new.message_key)).first()
+        if heard:
+            return Duplicate(known)
+        alone = replace(new, job_key=new.message_key, message_key="")
+        if self.row(c, known).state == RunState.FINISHED:
+            return self.start(c, alone, now)
+        self.say(c, known, alone, now)
+        return Accepted(known)
+
+    def steer(self, c: sa.Connection, new: NewRun, now: datetime) -> tuple[RunId | None, Accepted | Duplicate]:
+        """Words for the run that works on the thread, which is returned first; else a run of their own."""
+        at_work = sa.select(runs.c.id).where(runs.c.thread == new.request.thread, runs.c.state == RunState.RUNNING)
+        working = c.execute(at_work).scalar()
+        heard = c.execute(sa.select(messages.c.run_id).where(messages.c.key == new.job_key)).scalar()
+        if heard:
+            return RunId(heard), Duplicate(RunId(heard))
+        if working is None:
+            return None, self.start(c, new, now)
+        self.say(c, RunId(working), new, now)
+        return RunId(working), Accepted(RunId(working))
+
+    @staticmethod
+    def say(c: sa.Connection, run_id: RunId, new: NewRun, now: datetime, *, given: bool = False) -> None:
+        """Keep words for the run, under `new.job_key`."""
+        message = {
+            "key": new.job_key,
+            "run_id": run_id,
+            "next_run_id": new.id,
+            "request": REQUEST.dump_python(new.request, mode="json"),
+            "said_at": now,
+            "given_at": now if given else None,
+        }
+        c.execute(sa.insert(messages).values(message))
+
+    def _begin(self, c: sa.Connection, new: NewRun, now: datetime) -> None:
         request = new.request
         run = {
             "id": new.id,
@@ -129,7 +187,6 @@ class Lifecycle:
         begun = ev.Start(request.repo.full_name, request.prompt, request.trigger, request.actor.login)
         self.append(c, new.id, [begun], now)
         self.queues.submit(c, "answers", new.id, request.installation_id)
-        return Accepted(new.id)
 
     def retry(
         self, c: sa.Connection, earlier: RunId, new: NewRun, now: datetime, carry: Sequence[str]
@@ -147,7 +204,7 @@ class Lifecycle:
             c.execute(sa.insert(artefacts).from_select(["run_id", *columns], old))
         return started
 
-    def admit(self, c: sa.Connection, run_id: RunId, *, model: str, budget_usd: float, branch: str) -> Place:
+    def admit(self, c: sa.Connection, run_id: RunId, terms: Terms) -> Place:
         """Its turn, or behind the other runs of its thread. One that was admitted already stays where it is."""
         row = self.row(c, run_id)
         ahead = self.ahead(c, row)
@@ -157,7 +214,14 @@ class Lifecycle:
         c.execute(
             sa.update(runs)
             .where(runs.c.id == run_id)
-            .values(state=state, model=model, budget_usd=budget_usd, branch=branch)
+            .values(
+                state=state,
+                model=terms.model,
+                budget_usd=terms.budget_usd,
+                branch=terms.branch,
+                base_sha=terms.base_sha or row.base_sha,
+                continues_pull=terms.continues_pull,
+            )
         )
         if state == RunState.QUEUED:
             self.queues.submit(c, "runs", run_id, row.installation_id)
@@ -175,6 +239,33 @@ class Lifecycle:
             return Stopped.SOON, None
         return Stopped.AT_ONCE, self.end(c, run_id, complete, now)
 
+    def stop_all(
+        self,
+        c: sa.Connection,
+        installation: InstallationId,
+        repo_ids: Sequence[int] | None,
+        reason: str,
+        now: datetime,
+    ) -> list[RunId]:
+        """`repo_ids` None: of all repositories. What runs ends soon, the rest at once."""
+        concerned = sa.select(runs.c.id, runs.c.state).where(
+            runs.c.installation_id == installation, runs.c.state != RunState.FINISHED
+        )
+        if repo_ids is not None:
+            concerned = concerned.where(runs.c.repo_id.in_(repo_ids))
+        found = c.execute(concerned.order_by(runs.c.state == RunState.RUNNING, runs.c.created_at)).all()
+        for row in found:
+            reasoned = sa.update(runs).where(runs.c.id == row.id).values(stop_requested=True, stop_reason=reason)
+            c.execute(reasoned)
+        complete = ev.Complete(Outcome.STOPPED, reason, 0, 0)
+        for row in found:
+            if row.state not in ACTIVE:
+                self.end(c, RunId(row.id), complete, now)
+        for row in found:
+            if row.state == RunState.QUEUED:
+                self.end(c, RunId(row.id), complete, now)
+        return [RunId(row.id) for row in found]
+
     def end(self, c: sa.Connection, run_id: RunId, complete: ev.Complete, now: datetime) -> RunId | None:
         """Its last event and its state, once; and the run of its thread whose turn it is now."""
         row = self.row(c, run_id)
@@ -188,7 +279,16 @@ class Lifecycle:
             .where(runs.c.id == run_id)
             .values(state=RunState.FINISHED, finished_at=now, outcome=complete.outcome, pr_url=complete.pr_url)
         )
+        if complete.outcome != Outcome.REFUSED:
+            self._hear(c, run_id, now)
         return self._promote(c, row.thread)
+
+    def _hear(self, c: sa.Connection, run_id: RunId, now: datetime) -> None:
+        """What was said too late for its agent becomes runs of their own."""
+        query = sa.select(messages).where(messages.c.run_id == run_id, messages.c.given_at.is_(None))
+        for message in [message_of(row) for row in c.execute(query.order_by(messages.c.said_at, messages.c.key))]:
+            self.start(c, NewRun(message.next_run_id, message.request, message.key), now)
+            c.execute(sa.update(messages).where(messages.c.key == message.key).values(given_at=now))
 
     def _promote(self, c: sa.Connection, thread: str) -> RunId | None:
         if not thread:

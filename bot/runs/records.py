@@ -13,6 +13,14 @@ REQUEST = TypeAdapter(RunRequest)
 """The codec of the request column."""
 
 
+class PullState(StrEnum):
+    """How a run's pull request stands, as far as GitHub has told."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed"
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's row."""
@@ -34,6 +42,15 @@ class Run:
     usage: Usage
     outcome: Outcome | None
     pr_url: str | None
+    pull_number: int | None
+    """The pull request that its commits are on."""
+    pull_state: PullState | None
+    head_sha: Sha | None
+    """The commit that it put there."""
+    continues_pull: int | None
+    """The open pull request that it goes on with, instead of opening one."""
+    stop_reason: str | None
+    """Why it was stopped, when nobody in the thread asked for that."""
     comment_id: int | None
     comment_posts: int
     reported_seq: int
@@ -63,6 +80,18 @@ class Duplicate:
     run_id: RunId | None
 
 
+@dataclass(frozen=True)
+class Message:
+    """What was said for a run after it was accepted. Not given to its agent, it becomes the run `next_run_id`."""
+
+    key: str
+    """As `NewRun.job_key`."""
+    run_id: RunId
+    next_run_id: RunId
+    request: RunRequest
+    said_at: datetime
+
+
 class Stopped(StrEnum):
     """What asking a run to stop came to."""
 
@@ -79,6 +108,12 @@ class Place:
     """Where a run stands: `ahead` others come before it; 0 means that it is its turn."""
 
     ahead: int
+
+
+def message_of(row: Any) -> Message:  # noqa: ANN401 -- a row
+    return Message(
+        row.key, RunId(row.run_id), RunId(row.next_run_id), REQUEST.validate_python(row.request), row.said_at
+    )
 
 
 def usage_of(row: Any) -> Usage:  # noqa: ANN401 -- a row
@@ -103,6 +138,11 @@ def run_of(row: Any) -> Run:  # noqa: ANN401 -- a row
         usage=usage_of(row),
         outcome=Outcome(row.outcome) if row.outcome else None,
         pr_url=row.pr_url,
+        pull_number=row.pull_number,
+        pull_state=PullState(row.pull_state) if row.pull_state else None,
+        head_sha=Sha(row.head_sha) if row.head_sha else None,
+        continues_pull=row.continues_pull,
+        stop_reason=row.stop_reason,
         comment_id=row.comment_id,
         comment_posts=row.comment_posts,
         reported_seq=row.reported_seq,

@@ -63,6 +63,14 @@ runs = sa.Table(
     sa.Column("cost_usd", sa.Float, nullable=False, server_default="0"),
     sa.Column("outcome", sa.Text),
     sa.Column("pr_url", sa.Text),
+    # The pull request that the run's commits are on, how it stands, and the commit that the run put there.
+    sa.Column("pull_number", sa.Integer),
+    sa.Column("pull_state", sa.Text),
+    sa.Column("head_sha", sa.Text),
+    # The open pull request that the run goes on with, instead of opening one.
+    sa.Column("continues_pull", sa.Integer),
+    # Why it was stopped, when nobody in the thread asked for that.
+    sa.Column("stop_reason", sa.Text),
     # What the reporter has said so far.
     sa.Column("comment_id", sa.BigInteger),
     sa.Column("comment_posts", sa.Integer, nullable=False, server_default="0"),
@@ -79,6 +87,9 @@ sa.Index(
 )
 sa.Index("runs_unreported", runs.c.reported_final, runs.c.created_at)
 sa.Index("runs_by_day", runs.c.installation_id, runs.c.created_at)
+
+sa.Index("runs_by_pull", runs.c.repo_id, runs.c.pull_number)
+sa.Index("runs_by_head", runs.c.head_sha)
 
 events = sa.Table(
     "events",
@@ -105,4 +116,37 @@ refusals = sa.Table(
     sa.Column("thread", sa.Text, primary_key=True),
     sa.Column("actor_id", sa.BigInteger, primary_key=True),
     sa.Column("run_id", sa.Text, nullable=False),
+)
+
+# What was said for a run after it was accepted: given to its agent, or else a run of its own once this one has ended.
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("next_run_id", sa.Text, nullable=False),
+    sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("said_at", Instant, nullable=False),
+    sa.Column("given_at", Instant),
+)
+sa.Index("messages_of_run", messages.c.run_id)
+
+# Where the label is still to be made; repository 0 stands for all of an installation, which are to be listed first.
+label_work = sa.Table(
+    "label_work",
+    metadata,
+    sa.Column("installation_id", sa.BigInteger, primary_key=True),
+    sa.Column("repo_id", sa.BigInteger, primary_key=True),
+    sa.Column("repo", sa.Text, nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("not_before", Instant),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+)
+
+# How far something has been read that others keep for us.
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )

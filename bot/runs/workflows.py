@@ -33,8 +33,8 @@ class Stages(Protocol):
     An output of `prepare` that has the key `over` says that the run has ended meanwhile.
     """
 
-    async def command(self, command: Json) -> None:
-        """Act on what was said in a thread."""
+    async def errand(self, errand: Json) -> None:
+        """Carry out what a delivery asks for besides a run."""
         ...
 
     async def answer(self, run_id: RunId) -> None: ...
@@ -56,7 +56,7 @@ class Stages(Protocol):
 
 @dataclass(frozen=True)
 class _Steps:
-    command: Callable[[Json], Awaitable[None]]
+    errand: Callable[[Json], Awaitable[None]]
     answer: Callable[[str], Awaitable[None]]
     prepare: Callable[[str], Awaitable[Json]]
     work: _Work
@@ -67,7 +67,7 @@ class _Steps:
 
 
 def register(stages: Stages, work_seconds: float) -> None:
-    """Declare `commands.v1`, `answers.v1` and `runs.v1`. `work_seconds`: the longest limit that a run may have."""
+    """Declare `errands.v1`, `answers.v1` and `runs.v1`. `work_seconds`: the longest limit that a run may have."""
     steps = _declare_steps(stages, work_seconds + _GRACE_SECONDS)
     _declare_workflows(steps)
 
@@ -75,9 +75,9 @@ def register(stages: Stages, work_seconds: float) -> None:
 def _declare_steps(stages: Stages, backstop_seconds: float) -> _Steps:
     failures: dict[str, Exception] = {}
 
-    @DBOS.step(name="command", timeout_seconds=_ANSWER_TIMEOUT_SECONDS, **_RETRIED)
-    async def command(body: Json) -> None:
-        await stages.command(body)
+    @DBOS.step(name="errand", timeout_seconds=_ANSWER_TIMEOUT_SECONDS, **_RETRIED)
+    async def errand(body: Json) -> None:
+        await stages.errand(body)
 
     @DBOS.step(name="answer", timeout_seconds=_ANSWER_TIMEOUT_SECONDS, **_RETRIED)
     async def answer(run_id: str) -> None:
@@ -115,13 +115,13 @@ def _declare_steps(stages: Stages, backstop_seconds: float) -> _Steps:
         finally:
             failures.pop(run_id, None)
 
-    return _Steps(command, answer, prepare, work, verify, publish, finish, abandon)
+    return _Steps(errand, answer, prepare, work, verify, publish, finish, abandon)
 
 
 def _declare_workflows(steps: _Steps) -> None:
-    @DBOS.workflow(name="commands.v1", max_recovery_attempts=_RECOVERIES)
-    async def commands(body: Json) -> None:
-        await steps.command(body)
+    @DBOS.workflow(name="errands.v1", max_recovery_attempts=_RECOVERIES)
+    async def errands(body: Json) -> None:
+        await steps.errand(body)
 
     @DBOS.workflow(name="answers.v1", max_recovery_attempts=_RECOVERIES)
     async def answers(run_id: str) -> None:

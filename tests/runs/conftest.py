@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from bot.model import InstallationId, RunId
 from bot.runs import database
 from bot.runs.store import Store
+from bot.runs.tables import Tables
 from tests import postgres
 
 
@@ -20,7 +21,7 @@ class Queues:
     """What the store handed over, in order; part of the store's transaction only by way of its connection."""
 
     given: list[tuple[str, RunId]] = field(default_factory=list)
-    commands: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    errands: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     rings: int = 0
     refuse: bool = False
 
@@ -29,8 +30,8 @@ class Queues:
             raise RuntimeError("the engine's tables are not there")
         self.given.append((queue, run_id))
 
-    def submit_command(self, connection: sa.Connection, guid: str, command: dict[str, Any]) -> None:
-        self.commands.append((guid, command))
+    def submit_errand(self, connection: sa.Connection, guid: str, errand: dict[str, Any]) -> None:
+        self.errands.append((guid, errand))
 
     def ring(self) -> None:
         self.rings += 1
@@ -56,8 +57,9 @@ def store(tmp_path: Path, queues: Queues, request: pytest.FixtureRequest) -> Ite
         writing = database.open_engine(url, pool_size=1, isolation=None)
         reading = database.open_engine(url, pool_size=2)
         database.migrate(writing)
-        opened = Store(writing, reading, queues, lambda text: text.replace("hunter2", "[redacted]"))
+        tables = Tables(writing, reading)
+        opened = Store(tables, queues, lambda text: text.replace("hunter2", "[redacted]"))
         yield opened
-        opened.close()
+        tables.close()
         writing.dispose()
         reading.dispose()

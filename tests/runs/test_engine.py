@@ -37,8 +37,8 @@ class Stages:
             raise self.fail[name].pop(0)
         return {"from": name}
 
-    async def command(self, command: dict[str, Any]) -> None:
-        self._note(f"command {command['word']}")
+    async def errand(self, errand: dict[str, Any]) -> None:
+        self._note(f"errand {errand['word']}")
         self.over.set()
 
     async def answer(self, run_id: RunId) -> None:
@@ -79,8 +79,8 @@ async def engine(folder: Path, stages: Stages) -> AsyncIterator[Callable[[str], 
 
     def submit(queue: str) -> None:
         with writing.begin() as connection:
-            if queue == "commands":
-                made.submit_command(connection, "guid", {"word": "help"})
+            if queue == "errands":
+                made.submit_errand(connection, "guid", {"word": "help"})
             else:
                 made.submit(connection, queue, RunId("r1"), InstallationId(7))
         made.ring()
@@ -107,7 +107,7 @@ async def test_a_run_passes_its_stages_in_order(tmp_path: Path) -> None:
         assert await over(stages) == ["prepare", "work", "verify", "publish", "finish"]
 
 
-@pytest.mark.parametrize(("queue", "said"), [("answers", "answer"), ("commands", "command help")])
+@pytest.mark.parametrize(("queue", "said"), [("answers", "answer"), ("errands", "errand help")])
 async def test_answers_have_a_queue_of_their_own(tmp_path: Path, queue: str, said: str) -> None:
     stages = Stages()
     async with engine(tmp_path, stages) as submit:

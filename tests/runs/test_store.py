@@ -26,10 +26,11 @@ from bot.model import (
     Usage,
 )
 from bot.runs import database
-from bot.runs.lifecycle import NewRun
+from bot.runs.lifecycle import NewRun, Terms
 from bot.runs.records import Accepted, Duplicate, Place, Received
 from bot.runs.schema import metadata
 from bot.runs.store import Store
+from bot.runs.tables import Tables
 from tests.runs.conftest import Queues
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -58,7 +59,7 @@ async def asked(store: Store, name: str, *, at: datetime = NOW, number: int = 5)
 
 
 async def admitted(store: Store, run_id: RunId) -> Place:
-    return await store.admit(run_id, model="m", budget_usd=1.0, branch=f"backspace/{run_id}")
+    return await store.admit(run_id, Terms("m", 1.0, f"backspace/{run_id}"))
 
 
 def complete(outcome: Outcome = Outcome.NO_CHANGES) -> ev.Complete:
@@ -220,10 +221,11 @@ async def test_readers_are_told_of_news(store: Store) -> None:
 async def test_a_database_that_cannot_be_written_is_said_to_be_so(tmp_path: Path, queues: Queues) -> None:
     url = f"sqlite:///{tmp_path}/empty.db"
     writing = database.open_engine(url, pool_size=1, isolation=None)
-    store = Store(writing, writing, queues, str)
+    tables = Tables(writing, writing)
+    store = Store(tables, queues, str)
     with pytest.raises(StoreUnavailable):
         await store.accept(delivery("g1"), NewRun(RunId("r1"), REQUEST, "intent"), NOW)
-    store.close()
+    tables.close()
     writing.dispose()
 
 
