@@ -21,26 +21,29 @@ The modules
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
                     door  problems  routes  runs  sse
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
-                    changes  database  engine  janitor  lifecycle  migrations  reception  records  reporter
-                    schema  store  tables  view  workflows  writer
+                    changes  database  engine  janitor  label_work  labeller  lifecycle  migrations
+                    reception  records  recovery  reporter  schema  store  tables  view  workflows  writer
     pipeline/       what a run does: one module per stage, each safe to run twice
-                    authorize  commands  errands  failed_checks  installations  job  labelled  outputs  prepare
-                    publish  session  stages  steering  verify  work  workplace
+                    answering  authorize  commands  context  errands  failed_checks  heads  images  installations
+                    job  labelled  outputs  prepare  publish  session  stages  steering  verify  work
+                    workplace
     agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
-                    claude  command  ending  endings  hidden  marker  messages  parsing  prompt  stream
+                    claude  command  ending  endings  hidden  marker  material  messages  parsing  prompt
+                    stream
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
                     exchange  meter  prices  proxy  requests  socket_server
     github/         the calls we make, with tokens and limits; and the git that the host does, up to the push
-                    answers  calls  checkout  client  diff  failures  gates  git  limits  publish  quarantine
-                    refusals  secrets  tokens
+                    answers  app  attachments  calls  checkout  client  diff  failures  gates  git  image_formats
+                    job_logs  limits  publish  quarantine  refusals  secrets  threads  tokens
     sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out
                     allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
                     watchdog
     intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
-                    access  commands  errands  repo_config  triggers  webhook
+                    access  branches  commands  errands  options  repo_config  triggers  webhook
     markdown/       Markdown from people and agents, as tokens
-                    characters  cutting  html_text  inline  parsing  pieces  plain  references  sanitising
+                    assets  characters  cutting  html_text  images  inline  linked  parsing  pieces  plain
+                    references  sanitising
     redaction       secrets out of what is stored or posted
     wording/        every word people read on GitHub
                     amounts  comment  evidence  marker  names  outcome  outcomes  pull_request  refusals

@@ -1,8 +1,9 @@
 """The nouns: repository, actor, request, run, stage, outcome. No I/O."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import add
 from typing import NewType
 
 RunId = NewType("RunId", str)
@@ -61,6 +62,8 @@ class Repo:
     full_name: str
     default_branch: str
     private: bool
+    archived: bool = False
+    disabled: bool = False
 
     @property
     def owner(self) -> str:
@@ -188,8 +191,38 @@ class ContextComment:
 
 @dataclass(frozen=True)
 class Withheld:
-    """Counts of what the agent was not shown, and why; listed in the pull request."""
+    """Counts of what the agent was not shown, and why."""
 
     by_others: int = 0
+    """Comments of people who may not ask."""
     edited_later: int = 0
+    """Comments that were edited after the request."""
     hidden_spans: int = 0
+    thread_text: int = 0
+    """The title and body of the thread itself, whose author may not ask."""
+    by_programs: int = 0
+    """Comments of apps, other than our own."""
+    no_room: int = 0
+    """Comments, the oldest, for which the prompt has no room."""
+    linked_by_others: int = 0
+    """Issues named in the thread whose author may not ask."""
+    linked_changed_later: int = 0
+    linked_no_room: int = 0
+
+    def __add__(self, other: "Withheld") -> "Withheld":
+        return Withheld(*map(add, astuple(self), astuple(other)))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the agent was shown besides the request and the repository; listed in the pull request."""
+
+    comments: int = 0
+    linked: tuple[int, ...] = ()
+    """Numbers of the issues and pull requests named in the thread."""
+    images: int = 0
+    images_left_out: tuple[str, ...] = ()
+    """Why, one for each."""
+    instructions: tuple[str, ...] = ()
+    """Paths of the repository's instruction files, such as CLAUDE.md."""
+    withheld: Withheld = Withheld()

@@ -22,6 +22,7 @@ from bot import telemetry
 from bot.broker.prices import Price, PriceTable
 from bot.broker.proxy import Broker
 from bot.errors import SettingProblem, SettingsError
+from bot.github.attachments import Attachments
 from bot.github.checkout import Checkout
 from bot.github.client import connect
 from bot.github.git import Git
@@ -34,7 +35,10 @@ from bot.redaction import Redactor
 from bot.runs import database
 from bot.runs.engine import Caps, Engine
 from bot.runs.janitor import Janitor
+from bot.runs.label_work import LabelWork
+from bot.runs.labeller import Labeller
 from bot.runs.reception import Reception
+from bot.runs.recovery import Recovery
 from bot.runs.reporter import Reporter
 from bot.runs.store import Store
 from bot.runs.tables import Tables
@@ -70,6 +74,8 @@ class Backspace:
     pipeline: Pipeline
     reporter: Reporter
     janitor: Janitor
+    labeller: Labeller
+    recovery: Recovery
     registries: RegistryFinder
     sandbox: Bubblewrap
     ready: bool = False
@@ -96,6 +102,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         tables = Tables(writing, reading)
         stack.callback(tables.close)
         store = Store(tables, engine, redactor.redact)
+        label_work = LabelWork(tables)
         files = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
         github = await stack.enter_async_context(
             connect(
@@ -112,19 +119,21 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         quarantine = Quarantine(git, executor=files)
         sandbox = await stack.enter_async_context(Bubblewrap(root=home / "sandboxes", tools=home / "tools"))
         egress = await stack.enter_async_context(EgressGateway(home / "egress"))
-        prices = {model: Price(**price.model_dump()) for model, price in settings.prices.items()}
+        prices = PriceTable({model: Price(**price.model_dump()) for model, price in settings.prices.items()})
         broker = Broker(
             upstream=settings.anthropic_base_url,
             api_key=settings.anthropic_api_key.get_secret_value(),
             sockets=home / "broker",
-            prices=PriceTable(prices),
+            prices=prices,
         )
         stack.push_async_callback(broker.shutdown)
         registries = RegistryFinder(cache=home / "registries.json", environment=os.environ, clock=now)
         metrics = Metrics()
         tools = Tools(
             store=store,
+            label_work=label_work,
             github=github,
+            attachments=Attachments(web_url=settings.github_url, rendered=github.threads.rendered),
             checkout=Checkout(git, executor=files),
             quarantine=quarantine,
             publisher=Publisher(github, quarantine, clock=now),
@@ -142,6 +151,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
                 daily_budget_usd=settings.daily_budget_usd,
                 run_timeout_minutes=settings.run_timeout_minutes,
                 model=settings.model,
+                models=prices.models | {settings.model},
             ),
             egress_allow=settings.egress_allow,
             egress_private=settings.egress_private_hosts,
@@ -167,6 +177,8 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
                 store, github, clock=now, public_url=tools.public_url, command=settings.command, news=store.changes
             ),
             janitor=Janitor(store, engine, pipeline, sandbox),
+            labeller=Labeller(label_work, github.app, github, label=settings.label, clock=now),
+            recovery=Recovery(github.app, reception, store, clock=now),
             registries=registries,
             sandbox=sandbox,
         )
@@ -214,6 +226,8 @@ async def serve(settings: Settings) -> None:
         loops = [
             asyncio.create_task(parts.reporter.serve()),
             asyncio.create_task(parts.janitor.serve()),
+            asyncio.create_task(parts.labeller.serve()),
+            asyncio.create_task(parts.recovery.serve()),
             asyncio.create_task(parts.registries.refresh()),
         ]
         config = uvicorn.Config(

@@ -24,11 +24,24 @@ def test_permissions_are_those_the_code_uses(manifest: dict[str, Any]) -> None:
         "contents": "write",
         "issues": "write",
         "pull_requests": "write",
+        "checks": "read",
     }
 
 
 def test_events_are_those_the_door_reads(manifest: dict[str, Any]) -> None:
-    assert manifest["default_events"] == ["issues", "issue_comment"]
+    assert manifest["default_events"] == [
+        "issues",
+        "issue_comment",
+        "pull_request",
+        "pull_request_review",
+        "pull_request_review_comment",
+        "check_run",
+    ]
+
+
+def test_every_event_is_named_in_the_readme(manifest: dict[str, Any]) -> None:
+    events = (ROOT / "README.md").read_text().partition("\nEvents: ")[2].partition("\n\n")[0]
+    assert [event for event in manifest["default_events"] if f"`{event}`" not in events] == []
 
 
 def test_installable_on_the_owning_account_only(manifest: dict[str, Any]) -> None:

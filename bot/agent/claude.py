@@ -52,6 +52,8 @@ class Patience:
     idle_seconds: float = 600.0
     grace_seconds: float = 10.0
     """Between asking it to end and killing it."""
+    stop_grace_seconds: float = 3.0
+    """The same when a person asked, who waits for the answer."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Agent:
         # The program waits for another message until its stdin is closed.
         self._stdin_open = False
         await self._sandbox.close_stdin(self.handle)
-        self._kill_at = self._clock() + self._patience.grace_seconds
+        self._kill_at = self._clock() + self._grace_seconds()
 
     async def _mind_limits(self, running_seconds: float, silent_seconds: float) -> None:
         now = self._clock()
@@ -156,7 +158,7 @@ class Agent:
             self._cut = self._limit_reached(running_seconds, silent_seconds)
         if self._cut and not self._asked_to_end:
             self._asked_to_end = True
-            self._kill_at = now + self._patience.grace_seconds
+            self._kill_at = now + self._grace_seconds()
             if self._cut is Cut.FOREIGN:
                 self._kill_at = now
             elif self._stdin_open:
@@ -164,6 +166,10 @@ class Agent:
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
             await self._sandbox.kill(self.handle)
+
+    def _grace_seconds(self) -> float:
+        stopped = self._cut is Cut.STOPPED
+        return self._patience.stop_grace_seconds if stopped else self._patience.grace_seconds
 
     def _limit_reached(self, running_seconds: float, silent_seconds: float) -> Cut | None:
         if self._translator.facts.foreign:

@@ -47,6 +47,10 @@ class PriceTable:
         self._prices = {**DEFAULT_PRICES, **(own or {})}
         self._dearest = max(self._prices.values(), key=lambda price: (price.output, price.input))
 
+    @property
+    def models(self) -> frozenset[str]:
+        return frozenset(self._prices)
+
     def of(self, model: str) -> Price:
         """An unknown model costs as much as the dearest known one, so that a budget is never overrun unseen."""
         return self._prices.get(model) or self._prices.get(_DATED.sub("", model)) or self._dearest

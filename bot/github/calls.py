@@ -35,6 +35,8 @@ class Reply:
     body: Json
     """None when the answer has no body."""
     has_next_page: bool = False
+    location: str = ""
+    """Where the answer itself lies, when that is elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class _Request:
     weight: Weight = READ
     urgent: bool = False
     below_repository: bool = True
+    accept: str = ""
 
 
 class _Moved(Exception):
@@ -112,13 +115,18 @@ class Calls:
         params: Mapping[str, str | int] | None = None,
         weight: Weight = READ,
         urgent: bool = False,
+        accept: str = "",
     ) -> Reply:
         """A call that may be repeated freely. `path` is below the repository. Raises GitHubFailed subclasses."""
-        request = _Request(method, path, scope, body, params, weight, urgent)
+        request = _Request(method, path, scope, body, params, weight, urgent, accept=accept)
         async for attempt in self._attempts():
             with attempt:
                 return await self._once(at, request)
         raise AssertionError("unreachable")  # AsyncRetrying returns or raises
+
+    async def location(self, at: At, path: str, *, scope: Scope) -> str:
+        """Where GitHub keeps what is at `path`: an address that is signed, and so needs no token."""
+        return (await self.send(at, "GET", path, scope=scope)).location
 
     async def look_up(self, at: At, path: str, *, scope: Scope) -> Reply:
         """A GET of something outside the repository."""
@@ -189,6 +197,7 @@ class Calls:
 
     async def _exchange(self, at: At, token: str, url: str, request: _Request) -> Reply:
         call = f"{request.method} {url}"
+        headers = {**self._headers, **({"Accept": request.accept} if request.accept else {})}
         github = githubkit.GitHub(
             token,
             base_url=self._api_url,
@@ -206,7 +215,7 @@ class Calls:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 # `arequest`, because the typed methods exist only for the versions whose models are installed.
                 answer = await github.arequest(
-                    request.method, url, json=request.body, params=request.params, headers=self._headers
+                    request.method, url, json=request.body, params=request.params, headers=headers
                 )
                 response = answer.raw_response
         except RequestFailed as exc:
@@ -220,6 +229,8 @@ class Calls:
         return self._read(at, call, response)
 
     def _read(self, at: At, call: str, response: httpx.Response) -> Reply:
+        if response.status_code == httpx.codes.FOUND:
+            return Reply(response.status_code, None, location=response.headers.get("location", ""))
         if response.is_redirect:
             raise _Moved
         try:

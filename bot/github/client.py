@@ -13,22 +13,24 @@ from bot.github.answers import (
     At,
     Author,
     CommitOnGitHub,
-    OnComment,
-    OnIssue,
     OnReviewComment,
     OpenedPull,
+    Pull,
     SignedCommit,
     Target,
     ThreadComment,
     TreeEntry,
 )
+from bot.github.app import App
 from bot.github.calls import Calls
 from bot.github.failures import BaseMissing, Forbidden, NotFound, NothingToMerge, Unprocessable
-from bot.github.limits import CONTENT, WRITE, Limits
+from bot.github.job_logs import JobLogs
+from bot.github.limits import CONTENT, FIRST_WORDS, WRITE, Content, Limits, edit
+from bot.github.threads import Threads, path_of
 from bot.github.tokens import ANSWER, ANSWER_PULL_REQUEST, CLONE, PUBLISH, Scope, Tokens
 from bot.intake.access import Permission
 from bot.intake.repo_config import PATH as CONFIG_PATH
-from bot.model import Actor, Sha
+from bot.model import Actor, InstallationId, Sha
 
 API_VERSION = "2026-03-10"
 """What github.com gets; GitHub Enterprise Server may need 2022-11-28."""
@@ -40,11 +42,17 @@ _MAX_PAGES = 20
 class Client:
     """Everything but the installation tokens' and the limits' state is in GitHub; safe to use from many tasks."""
 
-    def __init__(self, *, app_id: str, web_url: str, calls: Calls, tokens: Tokens) -> None:
+    def __init__(
+        self, *, app_id: str, web_url: str, calls: Calls, tokens: Tokens, limits: Limits, job_logs: JobLogs
+    ) -> None:
         self._app_id = app_id
-        self._web_url = web_url.rstrip("/")
+        self.web_url = web_url.rstrip("/")
         self._calls = calls
         self._tokens = tokens
+        self._limits = limits
+        self.threads = Threads(calls)
+        self.app = App(tokens, calls)
+        self.job_logs = job_logs
         self._reactions: dict[tuple[int, Target, str], int] = {}
 
     # Tokens for git, and where git finds the repository.
@@ -55,14 +63,18 @@ class Client:
     async def push_token(self, at: At) -> str:
         return await self._tokens.token(at.installation_id, at.repo.id, PUBLISH)
 
+    def refused(self, token: str | None) -> None:
+        """git was not let in with it: GitHub may have withdrawn it, so the next one is a new one."""
+        self._tokens.drop(token or "")
+
     def git_url(self, at: At) -> str:
-        return f"{self._web_url}/{quote(self._calls.full_name(at))}.git"
+        return f"{self.page(at)}.git"
 
     async def author(self, at: At) -> Author:
         """The app's bot, as GitHub knows it in commits."""
         login = f"{await self._tokens.app_slug()}[bot]"
         reply = await self._calls.look_up(at, f"/users/{quote(login)}", scope=PUBLISH)
-        host = urlsplit(self._web_url).hostname
+        host = urlsplit(self.web_url).hostname
         return Author(login, f"{reply.body['id']}+{login}@users.noreply.{host}")
 
     # Who asks, and what the repository says.
@@ -123,7 +135,7 @@ class Client:
             await self._calls.send(
                 at,
                 "DELETE",
-                f"{_reactions_path(target)}/{reaction_id}",
+                f"{path_of(target)}/reactions/{reaction_id}",
                 scope=_reacting(at, target),
                 weight=WRITE,
                 urgent=True,
@@ -135,7 +147,7 @@ class Client:
         reply = await self._calls.send(
             at,
             "POST",
-            _reactions_path(target),
+            path_of(target) + "/reactions",
             body={"content": content},
             scope=_reacting(at, target),
             weight=WRITE,
@@ -152,7 +164,7 @@ class Client:
             parse=lambda answer: int(answer["id"]),
             find=lambda: self.find_comment(at, number, marker),
             scope=_answering(at),
-            weight=CONTENT,
+            weight=FIRST_WORDS,
             urgent=True,
         )
 
@@ -180,7 +192,11 @@ class Client:
     def is_ours(self, comment: ThreadComment) -> bool:
         return comment.author_type == "Bot" and comment.app_id == self._app_id
 
-    async def edit_comment(self, at: At, comment_id: int, body: str, *, urgent: bool = False) -> bool:
+    def has_room(self, installation_id: InstallationId, content: Content, *, owed: int = 0) -> bool:
+        """Whether an edit of a comment would go at once, with `owed` outcomes still to be told."""
+        return self._limits.has_room(installation_id, content, owed=owed)
+
+    async def edit_comment(self, at: At, comment_id: int, body: str, *, content: Content = Content.PROGRESS) -> bool:
         """False when the comment has been deleted."""
         try:
             await self._calls.send(
@@ -189,8 +205,8 @@ class Client:
                 f"/issues/comments/{comment_id}",
                 body={"body": body},
                 scope=_answering(at),
-                weight=CONTENT,
-                urgent=urgent,
+                weight=edit(content),
+                urgent=content is not Content.PROGRESS,
             )
         except NotFound:
             return False
@@ -207,7 +223,9 @@ class Client:
         body = {"name": name, "color": color, "description": description}
         try:
             # A label is found by its name: a second POST cannot make a second one.
-            await self._calls.send(at, "POST", "/labels", body=body, scope=_answering(at), weight=WRITE)
+            await self._calls.send(
+                at, "POST", "/labels", body=body, scope=_answering(at), weight=edit(Content.PROGRESS)
+            )
         except Unprocessable as exc:
             if "already_exists" in str(exc):
                 return False
@@ -317,6 +335,26 @@ class Client:
             urgent=True,
         )
 
+    async def pull(self, at: At, number: int) -> Pull | None:
+        """The pull request as it is now; None when there is none of that number."""
+        try:
+            reply = await self._calls.send(at, "GET", f"/pulls/{number}", scope=ANSWER_PULL_REQUEST, urgent=True)
+        except NotFound:
+            return None
+        return answers.pull_as_it_is(reply.body)
+
+    def page(self, at: At) -> str:
+        """Where people see the repository."""
+        return f"{self.web_url}/{quote(self._calls.full_name(at))}"
+
+    def branch_url(self, at: At, branch: str) -> str:
+        """Where people see it."""
+        return f"{self.page(at)}/tree/{quote(branch)}"
+
+    def pull_url(self, at: At, number: int) -> str:
+        """Where people see it."""
+        return f"{self.page(at)}/pull/{number}"
+
     async def find_pull(self, at: At, branch: str, base: str) -> OpenedPull | None:
         """The open pull request from the branch."""
         owner = self._calls.full_name(at).partition("/")[0]
@@ -342,16 +380,6 @@ def _answering(at: At) -> Scope:
 
 def _reacting(at: At, target: Target) -> Scope:
     return ANSWER_PULL_REQUEST if isinstance(target, OnReviewComment) else _answering(at)
-
-
-def _reactions_path(target: Target) -> str:
-    match target:
-        case OnIssue(number):
-            return f"/issues/{number}/reactions"
-        case OnComment(comment_id):
-            return f"/issues/comments/{comment_id}/reactions"
-        case OnReviewComment(comment_id):
-            return f"/pulls/comments/{comment_id}/reactions"
 
 
 @asynccontextmanager
@@ -381,14 +409,16 @@ async def connect(
             on_secret=on_secret,
             sleep=sleep,
         )
+        limits = Limits(clock=clock, sleep=sleep)
         calls = Calls(
             api_url=api_url,
             api_version=api_version,
             tokens=tokens,
-            limits=Limits(clock=clock, sleep=sleep),
+            limits=limits,
             tls=tls,
             proxy=proxy,
             sleep=sleep,
         )
         stack.push_async_callback(calls.aclose)
-        yield Client(app_id=app_id, web_url=web_url, calls=calls, tokens=tokens)
+        job_logs = JobLogs(calls, http)
+        yield Client(app_id=app_id, web_url=web_url, calls=calls, tokens=tokens, limits=limits, job_logs=job_logs)

@@ -18,7 +18,9 @@ class GitHubFailed(BackspaceError):
 
 
 class Unavailable(GitHubFailed):
-    """GitHub did not answer, or answered with a server error; whether the call took effect is unknown."""
+    """GitHub did not answer, or answered with an error of its own."""
+
+    # Whether the call took effect is unknown.
 
     code = "github-unavailable"
     next_step = "Try again in a few minutes; githubstatus.com tells about outages."
@@ -124,6 +126,13 @@ class Conflict(GitHubFailed):
     code = "github-conflict"
 
 
+class FileTooLarge(GitHubFailed):
+    """The file is too large to be read through the API."""
+
+    code = "file-too-large"
+    next_step = "Make the file smaller than 1 MB."
+
+
 class BaseMissing(GitHubFailed):
     """The branch that the pull request should go to does not exist."""
 
@@ -155,7 +164,7 @@ class CheckoutFailed(BackspaceError):
 class EmptyRepository(CheckoutFailed):
     """The repository has no commits."""
 
-    code = "empty-repository"
+    code = "repository-empty"
     next_step = "Push a first commit, then ask again."
 
 
@@ -170,7 +179,7 @@ class BranchMissing(CheckoutFailed):
     """The repository has no such branch or commit."""
 
     code = "branch-missing"
-    next_step = "Name an existing branch as `base`."
+    next_step = "Name one that exists: with `--base` in the comment, or as `base` in `.github/backspace.yml`."
 
 
 class RepositoryTooLarge(CheckoutFailed):

@@ -10,7 +10,7 @@ import structlog
 from bot.github.answers import At, TreeEntry
 from bot.github.client import Client
 from bot.github.diff import SUBMODULE, Change, Diff
-from bot.github.failures import BranchTaken, CheckoutFailed, GitHubFailed
+from bot.github.failures import BranchTaken, CheckoutFailed, GitHubFailed, RepositoryUnreachable
 from bot.github.git import Remote
 from bot.github.quarantine import Quarantine, Quarantined
 from bot.model import RunId, Sha
@@ -89,7 +89,7 @@ class Publisher:
 
     async def _through_api(self, commit: Commit) -> Published:
         """Push to a hidden ref, so that the blobs exist; then have GitHub make the commit, which it signs."""
-        await self._quarantine.push_hidden(await self._remote(commit), commit.work, commit.hidden_ref())
+        await self._push_hidden(commit)
         base = commit.work.base_sha
         tree, signed = await self._client.signed_commit(
             commit.at, base, [_entry(change) for change in commit.diff.changes], commit.full_message(), [base]
@@ -100,6 +100,14 @@ class Publisher:
         if head != signed.sha:
             return await self._found(commit, head)
         return Published(signed.sha, signed.verified, How.API, "" if signed.verified else signed.reason)
+
+    async def _push_hidden(self, commit: Commit) -> None:
+        remote = await self._remote(commit)
+        try:
+            await self._quarantine.push_hidden(remote, commit.work, commit.hidden_ref())
+        except RepositoryUnreachable:
+            self._client.refused(remote.token)
+            await self._quarantine.push_hidden(await self._remote(commit), commit.work, commit.hidden_ref())
 
     async def _remote(self, commit: Commit) -> Remote:
         """With a token of this moment: the one before may have been refused."""

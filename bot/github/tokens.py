@@ -37,15 +37,25 @@ class Scope:
     contents: str = ""
     issues: str = ""
     pull_requests: str = ""
+    actions: str = ""
+    metadata: str = ""
 
     def permissions(self) -> dict[str, str]:
-        named = {"contents": self.contents, "issues": self.issues, "pull_requests": self.pull_requests}
+        named = {
+            "contents": self.contents,
+            "issues": self.issues,
+            "pull_requests": self.pull_requests,
+            "actions": self.actions,
+            "metadata": self.metadata,
+        }
         return {name: level for name, level in named.items() if level}
 
 
 ANSWER = Scope(contents="read", issues="write")
 ANSWER_PULL_REQUEST = Scope(contents="read", issues="write", pull_requests="write")
 CLONE = Scope(contents="read")
+LOGS = Scope(actions="read")
+READ_THREAD = Scope(issues="read", pull_requests="read")
 PUBLISH = Scope(contents="write", pull_requests="write")
 
 
@@ -111,9 +121,29 @@ class Tokens:
             self._slug = str(response.json()["slug"])
         return self._slug
 
+    async def ask_as_app(self, path: str) -> tuple[Any, str]:
+        """A GET with the app's own credentials: the answer, and the path of the next page, or nothing."""
+        async for attempt in self._attempts():
+            with attempt:
+                response = await self._send("GET", path, None)
+                if response.status_code >= 500 or response.status_code == 429:
+                    raise Unavailable(f"{response.status_code} to GET {path}", status=response.status_code)
+        if response.status_code in (401, 403):
+            raise AppRefused(f"{response.status_code} to GET {path}", status=response.status_code)
+        if response.status_code != 200:
+            raise GitHubFailed(f"{response.status_code} to GET {path}", status=response.status_code)
+        following = response.links.get("next", {}).get("url", "")
+        try:
+            return response.json(), following.removeprefix(self._api_url)
+        except ValueError as exc:
+            raise Unavailable(f"the answer to GET {path} is not JSON", status=200) from exc
+
     async def token(self, installation_id: InstallationId, repository_id: int, scope: Scope) -> str:
-        """Raises InstallationGone, InstallationSuspended, RepositoryNotInstalled, PermissionMissing,
-        AppRefused, Unavailable."""
+        """For one repository; 0: for all of the installation, which only `metadata` is asked for.
+
+        Raises InstallationGone, InstallationSuspended, RepositoryNotInstalled, PermissionMissing, AppRefused,
+        Unavailable.
+        """
         key = _Key(installation_id, repository_id, scope)
         kept = self._kept.get(key)
         if kept and kept.expires_at - self._clock() > _REFRESH_BEFORE_EXPIRY:
@@ -143,19 +173,24 @@ class Tokens:
             self._kept[key] = task.result()
 
     async def _mint(self, key: _Key) -> _Minted:
-        async for attempt in AsyncRetrying(
+        async for attempt in self._attempts():
+            with attempt:
+                return await self._mint_once(key)
+        raise AssertionError("unreachable")  # AsyncRetrying returns or raises
+
+    def _attempts(self) -> AsyncRetrying:
+        return AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
             stop=stop_after_attempt(_MINT_ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             sleep=self._sleep,
             reraise=True,
-        ):
-            with attempt:
-                return await self._mint_once(key)
-        raise AssertionError("unreachable")  # AsyncRetrying returns or raises
+        )
 
     async def _mint_once(self, key: _Key) -> _Minted:
-        body = {"repository_ids": [key.repository_id], "permissions": key.scope.permissions()}
+        body: dict[str, Any] = {"permissions": key.scope.permissions()}
+        if key.repository_id:
+            body["repository_ids"] = [key.repository_id]
         response = await self._send("POST", f"/app/installations/{key.installation_id}/access_tokens", body)
         if response.status_code != 201:
             raise _refusal(response, key)

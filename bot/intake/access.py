@@ -21,6 +21,11 @@ class Denial(StrEnum):
     REPOSITORY_DISABLED = "repository-disabled"
     REPOSITORY_EMPTY = "repository-empty"
     BUDGET_USED_UP = "budget-used-up"
+    FORK_BRANCH = "fork-branch"
+    PULL_REQUEST_CLOSED = "pull-request-closed"
+    DEFAULT_BRANCH = "default-branch"
+    MODEL_UNKNOWN = "model-unknown"
+    OPTION_UNUSABLE = "option-unusable"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The command counts where a reader sees it start a line: at column 0, outside quotes, code and HTML
 comments, by the rules of Markdown and not by pattern. Of several the first counts; what follows it,
-further commands included, is its prompt.
+further commands included, is its prompt. Between the two there may be options (`bot.intake.options`).
 """
 
 import re
@@ -10,17 +10,25 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import dropwhile
 from typing import TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from bot.intake import options
+from bot.intake.options import Mistake
+from bot.model import Options
+
 # https://docs.github.com/en/rest/issues/comments: a longer body is refused with 422.
 _MAX_BODY_CHARACTERS = 65_536
 
 _QUOTING_ELEMENTS = {"blockquote", "pre", "code", "samp", "script", "style", "textarea"}
 _HTML = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-z][a-z0-9]*)[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+_NO_OPTIONS = Options()
 
 
 class Word(StrEnum):
@@ -35,9 +43,12 @@ class Word(StrEnum):
 @dataclass(frozen=True)
 class Run:
     prompt: str
+    options: Options = _NO_OPTIONS
+    further: bool = False
+    """For the agent that is at work on the thread, if one is."""
 
 
-Command: TypeAlias = Run | Word
+Command: TypeAlias = Run | Word | Mistake
 
 _WORDS = {word.value: word for word in Word}
 
@@ -52,14 +63,28 @@ def find(body: str, *, command: str) -> Command | None:
     if not candidates:
         return None
     line = next((n for n in _visible(_parser(command).parse(text), candidates, lines)), None)
-    if line is None:
-        return None
-    rest = lines[line][len(command) :].strip()
+    return None if line is None else _asked(lines[line][len(command) :].strip(), lines[line + 1 :])
+
+
+def _asked(rest: str, following: Iterable[str]) -> Command:
+    """`rest` stands behind the command on its line."""
     word = _WORDS.get(rest.lower())
     if word:
         return word
-    prompt = "\n".join([rest, *lines[line + 1 :]]).strip()
-    return Run(prompt) if prompt else Word.HELP
+    read = options.read(rest)
+    if isinstance(read, Mistake):
+        return read
+    if read.help:
+        return Word.HELP
+    prompt = _prompt([read.rest, *following])
+    if prompt:
+        return Run(prompt, read.options, read.further)
+    return options.PROMPT_MISSING if read.any_given else Word.HELP
+
+
+def _prompt(lines: Iterable[str]) -> str:
+    """Without blank lines around it; a code block that begins it keeps its indentation."""
+    return "\n".join(dropwhile(lambda line: not line.strip(), lines)).rstrip()
 
 
 def _starts(line: str, command: str) -> bool:

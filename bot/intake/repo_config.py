@@ -10,6 +10,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
+from bot.intake import branches
+
 PATH = ".github/backspace.yml"
 
 _MAX_BYTES = 64 * 1024
@@ -18,8 +20,6 @@ _MAX_ITEMS = 200
 _MAX_KEY_CHARACTERS = 80
 _NULL = "tag:yaml.org,2002:null"
 _HOST = re.compile(r"(?=.{1,253}$)(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-# What git refuses in the name of a ref: https://git-scm.com/docs/git-check-ref-format
-_BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-./]|[./]$|\.lock$|/\.")
 
 
 def _host(value: str) -> str:
@@ -30,7 +30,7 @@ def _host(value: str) -> str:
 
 
 def _branch(value: str) -> str:
-    if _BAD_BRANCH.search(value):
+    if not branches.is_name(value):
         raise ValueError("cannot be the name of a branch")
     return value
 
@@ -103,6 +103,12 @@ class RepoConfig(_Part):
     )
     max_changed_files: int = Field(100, ge=1, le=3000, description="The most files that a run may change.")
     max_diff_kb: int = Field(1024, ge=1, le=10_240, description="The largest diff that a run may make.")
+    ci_fix: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="How many rounds of failing GitHub Actions checks on our own pull request go back to the agent.",
+    )
     network: Network = Field(Network(), description="The ways out of the sandbox.")
 
 

@@ -5,10 +5,14 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from bot.intake import commands
+from bot.intake.options import Mistake
 from bot.intake.webhook import Comment, Delivery, RepoName
-from bot.model import Actor, InstallationId, Issue, Repo, RunRequest, Sha, TriggerKind
+from bot.model import Actor, InstallationId, Issue, Repo, ReviewPlace, RunRequest, Sha, TriggerKind
 
 _PERSON = "User"
+_ACTIONS_SLUG = "github-actions"
+# `action_required` waits for a person, `cancelled` and `stale` say nothing about the code.
+_FAILURES = frozenset({"failure", "timed_out"})
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,13 @@ class Command:
     issue: Issue
     actor: Actor
     comment_id: int
+    """0 for the text of a review, which is no comment."""
     in_review: bool = False
-    """The comment stands in a review of the pull request."""
+    """It was said in a review of the pull request."""
     mistake: str = ""
     """What is wrong with the command line, in words for people; `word` is then `help`."""
+    review_id: int = 0
+    """The review whose text it is; 0 for a comment."""
     kind: Literal["command"] = "command"
 
     @property
@@ -119,6 +126,21 @@ Decision: TypeAlias = Start | Errand | Ignored
 
 
 @dataclass(frozen=True)
+class _Spoken:
+    """Words of one delivery, and by what those who act on them know them again."""
+
+    words: Comment
+    thread: Issue | None
+    key: str
+    wish: str
+    """Equal for words that are one run; `key` where they are one alone."""
+    review: ReviewPlace | None = None
+    review_id: int = 0
+    """As `Command` has it."""
+    head_seen: Sha | None = None
+
+
+@dataclass(frozen=True)
 class _Place:
     """Where something was asked, and by whom."""
 
@@ -131,8 +153,8 @@ class _Place:
 def decide(delivery: Delivery, *, command: str, label: str, app_id: int | None, received_at: datetime) -> Decision:
     """`app_id` is our own; `received_at` stands in where the payload does not say when it happened."""
     match delivery.event, delivery.action:
-        case "issue_comment", "created":
-            return _comment(delivery, command, app_id, received_at)
+        case ("issue_comment" | "pull_request_review_comment", "created") | ("pull_request_review", "submitted"):
+            return _said(delivery, command, app_id, received_at)
         case "issues", "labeled":
             return _label(delivery, label, received_at)
         case ("installation", "created" | "deleted" | "suspend") | (
@@ -140,31 +162,43 @@ def decide(delivery: Delivery, *, command: str, label: str, app_id: int | None, 
             "added" | "removed",
         ):
             return _installation(delivery)
+        case "pull_request", "closed" | "reopened":
+            return _pull(delivery)
+        case "check_run" | "check_suite", "completed":
+            return _check(delivery)
         case _:
             return Ignored(f"not for us: {_NOT_READ.get(delivery.name, delivery.name[:100])}")
 
 
+# Somebody else may have edited it, and old words would run with today's powers.
+_EDITED = "an edited comment is not read again"
 _NOT_READ = {
-    # Somebody else may have edited it, and old words would run with today's powers.
-    "issue_comment.edited": "an edited comment is not read again",
+    "issue_comment.edited": _EDITED,
+    "pull_request_review_comment.edited": _EDITED,
+    "pull_request_review.edited": _EDITED,
     # A label that is set at creation comes as a delivery of its own, issues.labeled.
     "issues.opened": "an issue alone asks for nothing",
+    "pull_request.labeled": "a label asks on issues only",
+    "installation.unsuspend": "an installation that works again asks for nothing",
 }
 
 
-def _comment(delivery: Delivery, command: str, app_id: int | None, received_at: datetime) -> Start | Command | Ignored:
-    comment = delivery.comment
-    if comment is None:
-        return _incomplete(delivery, "comment")
-    stranger = _not_a_persons_own(comment, delivery, app_id)
-    found = None if stranger else commands.find(comment.body, command=command)
+def _said(
+    delivery: Delivery, command: str, app_id: int | None, received_at: datetime
+) -> Start | Command | Further | Ignored:
+    spoken = _spoken(delivery)
+    if spoken is None:
+        return _incomplete(delivery, "review" if delivery.event == "pull_request_review" else "comment")
+    stranger = _not_a_persons_own(spoken.words, delivery, app_id)
+    found = None if stranger else commands.find(spoken.words.body, command=command)
     if found is None:
         return Ignored(stranger or "no command in the comment")
-    place = _place(delivery)
+    place = _place(delivery, spoken.thread)
     if isinstance(place, Ignored):
         return place
-    if isinstance(found, commands.Word):
-        return Command(found, place.repo, place.installation_id, place.issue, place.actor, comment.id)
+    if not isinstance(found, commands.Run):
+        return _command(found, spoken, place)
+    in_review = spoken.review is not None
     request = RunRequest(
         repo=place.repo,
         installation_id=place.installation_id,
@@ -172,30 +206,91 @@ def _comment(delivery: Delivery, command: str, app_id: int | None, received_at: 
         actor=place.actor,
         prompt=found.prompt,
         issue=place.issue,
-        comment_id=comment.id,
-        triggered_at=comment.created_at or received_at,
+        comment_id=None if in_review else spoken.words.id,
+        triggered_at=spoken.words.created_at or received_at,
+        options=found.options,
+        review=spoken.review,
+        head_seen=spoken.head_seen,
     )
-    return Start(request, intent=f"{place.repo.id}:comment:{comment.id}")
+    key, wish = f"{place.repo.id}:{spoken.key}", f"{place.repo.id}:{spoken.wish}"
+    if found.further:
+        # Each of a review's comments is handed over by itself.
+        return Further(request, intent=key)
+    return Start(request, intent=wish, message_key=key if key != wish else "")
 
 
-def _not_a_persons_own(comment: Comment, delivery: Delivery, app_id: int | None) -> str:
-    """Why this comment may not ask for anything; empty when it may. By account type, never by a name."""
-    if app_id is not None and comment.app_id == app_id:
+def _spoken(delivery: Delivery) -> _Spoken | None:
+    if delivery.event == "pull_request_review":
+        return _review(delivery)
+    comment = delivery.comment
+    if comment is None:
+        return None
+    if delivery.event == "pull_request_review_comment":
+        return _review_comment(delivery, comment)
+    key = f"comment:{comment.id}"
+    return _Spoken(comment, delivery.issue, key=key, wish=key)
+
+
+def _review_comment(delivery: Delivery, comment: Comment) -> _Spoken:
+    where, pull = delivery.diff_place, delivery.pull
+    key = f"review-comment:{comment.id}"
+    return _Spoken(
+        comment,
+        pull.thread if pull else None,
+        key=key,
+        wish=key if where.review_id is None else f"review:{where.review_id}",
+        review=ReviewPlace(comment.id, where.path, where.line, where.diff_hunk, where.in_reply_to or comment.id),
+        head_seen=pull.head_sha if pull else None,
+    )
+
+
+def _review(delivery: Delivery) -> _Spoken | None:
+    review, pull = delivery.review, delivery.pull
+    if review is None:
+        return None
+    return _Spoken(
+        review,
+        pull.thread if pull else None,
+        key=f"review-body:{review.id}",
+        wish=f"review:{review.id}",
+        review=ReviewPlace(comment_id=0, path="", line=None, diff_hunk="", thread_id=0),
+        review_id=review.id,
+        head_seen=pull.head_sha if pull else None,
+    )
+
+
+def _command(found: commands.Word | Mistake, spoken: _Spoken, place: _Place) -> Command:
+    word, mistake = (commands.Word.HELP, found.words) if isinstance(found, Mistake) else (found, "")
+    return Command(
+        word,
+        place.repo,
+        place.installation_id,
+        place.issue,
+        place.actor,
+        comment_id=0 if spoken.review_id else spoken.words.id,
+        in_review=spoken.review is not None,
+        mistake=mistake,
+        review_id=spoken.review_id,
+    )
+
+
+def _not_a_persons_own(words: Comment, delivery: Delivery, app_id: int | None) -> str:
+    """Why these words may not ask for anything; empty when they may. By account type, never by a name."""
+    if app_id is not None and words.app_id == app_id:
         return "our own comment"
-    if comment.by_app or delivery.sender_type != _PERSON or comment.author_type != _PERSON:
+    if words.by_app or delivery.sender_type != _PERSON or words.author_type != _PERSON:
         return "not a person's comment"
-    if delivery.sender is None or delivery.sender != comment.author:
+    if delivery.sender is None or delivery.sender != words.author:
         return "the comment is not the sender's own"
     return ""
 
 
-def _label(delivery: Delivery, label: str, received_at: datetime) -> Start | Ignored:
-    # GitHub keeps a label's case but compares its name without it.
-    if delivery.label is None or delivery.label.name.casefold() != label.casefold():
-        return Ignored("not for us: another label")
+def _label(delivery: Delivery, label: str, received_at: datetime) -> Start | Labelled | Ignored:
+    if delivery.label is None:
+        return _incomplete(delivery, "label")
     if delivery.sender_type != _PERSON:
         return Ignored("not labelled by a person")
-    place = _place(delivery)
+    place = _place(delivery, delivery.issue)
     if isinstance(place, Ignored):
         return place
     issue = place.issue
@@ -212,30 +307,76 @@ def _label(delivery: Delivery, label: str, received_at: datetime) -> Start | Ign
         comment_id=None,
         # The payload has no time of the labelling, but labelling is a change of the issue.
         triggered_at=delivery.issue_updated_at or received_at,
+        label=delivery.label.name,
     )
     when = delivery.issue_updated_at.isoformat() if delivery.issue_updated_at else delivery.guid
-    return Start(request, intent=f"{place.repo.id}:label:{issue.number}:{delivery.label.id}:{when}")
+    intent = f"{place.repo.id}:label:{issue.number}:{delivery.label.id}:{when}"
+    # GitHub keeps a label's case but compares its name without it.
+    ours = delivery.label.name.casefold() == label.casefold()
+    return Start(request, intent) if ours else Labelled(request, intent)
 
 
 def _installation(delivery: Delivery) -> Installed | InstallationGone | Ignored:
-    if delivery.installation_id is None:
+    ident = delivery.installation_id
+    if ident is None:
         return _incomplete(delivery, "installation")
-    if delivery.action in {"created", "added"}:
-        return Installed(delivery.installation_id, delivery.repositories_added)
-    removed = tuple(repo.id for repo in delivery.repositories_removed)
-    return InstallationGone(delivery.installation_id, removed if delivery.action == "removed" else None)
+    match delivery.action:
+        case "deleted" | "suspend":
+            return InstallationGone(ident, repo_ids=None, suspended=delivery.action == "suspend")
+        case "removed":
+            removed = tuple(repo.id for repo in delivery.repositories_removed)
+            return InstallationGone(ident, removed) if removed else _incomplete(delivery, "repositories")
+        case "added" if not delivery.repositories_added:
+            return _incomplete(delivery, "repositories")
+        case _:
+            return Installed(ident, delivery.repositories_added)
 
 
-def _place(delivery: Delivery) -> _Place | Ignored:
+def _pull(delivery: Delivery) -> PullEnded | Ignored:
+    where = _where(delivery)
+    if isinstance(where, Ignored):
+        return where
+    if delivery.pull is None:
+        return _incomplete(delivery, "pull_request")
+    repo, _ = where
+    reopened = delivery.action == "reopened"
+    merged = delivery.pull.merged and not reopened
+    return PullEnded(repo.id, delivery.pull.thread.number, merged=merged, reopened=reopened)
+
+
+def _check(delivery: Delivery) -> CheckFailed | Ignored:
+    check = delivery.check
+    if check is None:
+        return _incomplete(delivery, "check")
+    if check.app_slug != _ACTIONS_SLUG:
+        return Ignored("not for us: a check of another app")
+    if check.conclusion not in _FAILURES:
+        return Ignored("not for us: the check did not fail")
+    where = _where(delivery)
+    if isinstance(where, Ignored):
+        return where
+    if check.head_sha is None:
+        return _incomplete(delivery, "head_sha")
+    return CheckFailed(*where, check.head_sha, check.id, check.name or "workflow", check.report)
+
+
+def _place(delivery: Delivery, thread: Issue | None) -> _Place | Ignored:
+    where = _where(delivery)
+    if isinstance(where, Ignored):
+        return where
+    if thread is None:
+        return _incomplete(delivery, "issue")
+    if delivery.sender is None:
+        return _incomplete(delivery, "sender")
+    return _Place(*where, thread, delivery.sender)
+
+
+def _where(delivery: Delivery) -> tuple[Repo, InstallationId] | Ignored:
     if delivery.installation_id is None:
         return _incomplete(delivery, "installation")
     if delivery.repo is None:
         return _incomplete(delivery, "repository")
-    if delivery.issue is None:
-        return _incomplete(delivery, "issue")
-    if delivery.sender is None:
-        return _incomplete(delivery, "sender")
-    return _Place(delivery.repo, delivery.installation_id, delivery.issue, delivery.sender)
+    return delivery.repo, delivery.installation_id
 
 
 def _incomplete(delivery: Delivery, missing: str) -> Ignored:

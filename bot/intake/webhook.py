@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from bot.model import Actor, InstallationId, Issue, Repo
+from bot.model import Actor, InstallationId, Issue, Repo, Sha
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 
@@ -22,9 +22,19 @@ _GUID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}(\[bot\])?")
 _FULL_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MAX_ID = 2**63 - 1
 _MAX_NUMBER = 2**31 - 1
+
+# Of what is stored. Where GitHub has a limit of its own, it is not above these.
+_TITLE_CHARACTERS = 1_000
+_BODY_CHARACTERS = 65_536
+_NAME_CHARACTERS = 255
+_PATH_CHARACTERS = 4_096
+_HUNK_CHARACTERS = 8_000
+"""A hunk is as long as the change above the line; its end is what the comment is about."""
+_REPORT_CHARACTERS = 8_000
 
 # Deleted accounts are shown as this one: https://github.com/ghost
 _GHOST = Actor(id=10137, login="ghost")
@@ -32,6 +42,8 @@ _GHOST = Actor(id=10137, login="ghost")
 
 @dataclass(frozen=True)
 class Comment:
+    """What a person or a program says: a comment of a thread or of a review, or the text of a review."""
+
     id: int
     body: str
     author: Actor | None
@@ -41,6 +53,41 @@ class Comment:
     """Posted by a GitHub App, perhaps in a person's name."""
     app_id: int | None
     created_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DiffPlace:
+    """Where a review comment stands."""
+
+    review_id: int | None
+    path: str
+    line: int | None
+    """In the file as the pull request has it now, else as it was when the comment was made."""
+    diff_hunk: str
+    in_reply_to: int | None
+    """The comment that began the thread; None for that one itself."""
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    thread: Issue
+    head_sha: Sha | None
+    merged: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check run or a check suite."""
+
+    id: int
+    name: str
+    """A suite has none."""
+    app_slug: str
+    """Of the app that made it; no two apps of a GitHub have the same."""
+    conclusion: str
+    head_sha: Sha | None
+    report: str
+    """What the check says of itself: title, summary and text, or the end of them."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +117,12 @@ class Delivery:
     sender_type: str
     issue: Issue | None
     issue_updated_at: datetime | None
+    pull: PullRequest | None
     comment: Comment | None
+    diff_place: DiffPlace
+    """Of `comment`."""
+    review: Comment | None
+    check: Check | None
     label: Label | None
     repositories_added: tuple[RepoName, ...]
     repositories_removed: tuple[RepoName, ...]
@@ -127,6 +179,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> Parsed:
 def _delivery(guid: str, event: str, payload: dict[str, Any]) -> Delivery:
     sender = _object(payload, "sender")
     issue = _object(payload, "issue")
+    comment = _object(payload, "comment")
     installation = _id(_object(payload, "installation"))
     # installation.created lists the first repositories under another name than installation_repositories.
     added = payload.get("repositories", payload.get("repositories_added"))
@@ -139,9 +192,13 @@ def _delivery(guid: str, event: str, payload: dict[str, Any]) -> Delivery:
         repo=_repo(_object(payload, "repository")),
         sender=_actor(sender),
         sender_type=_text(sender, "type"),
-        issue=_issue(issue),
+        issue=_issue(issue, is_pull_request=issue.get("pull_request") is not None),
         issue_updated_at=_time(issue, "updated_at"),
-        comment=_comment(_object(payload, "comment")),
+        pull=_pull(_object(payload, "pull_request")),
+        comment=_comment(comment, "created_at"),
+        diff_place=_diff_place(comment),
+        review=_comment(_object(payload, "review"), "submitted_at"),
+        check=_check(_object(payload, "check_run")) or _check(_object(payload, "check_suite")),
         label=_label(_object(payload, "label")),
         repositories_added=_repo_names(added),
         repositories_removed=_repo_names(payload.get("repositories_removed")),
@@ -155,8 +212,10 @@ def _repo(raw: dict[str, Any]) -> Repo | None:
     return Repo(
         id=ident,
         full_name=name,
-        default_branch=_text(raw, "default_branch"),
+        default_branch=_text(raw, "default_branch")[:_NAME_CHARACTERS],
         private=raw.get("private") is not False,
+        archived=raw.get("archived") is True,
+        disabled=raw.get("disabled") is True,
     )
 
 
@@ -165,20 +224,27 @@ def _repo_names(raw: object) -> tuple[RepoName, ...]:
     return tuple(RepoName(repo.id, repo.full_name) for repo in repos if repo)
 
 
-def _issue(raw: dict[str, Any]) -> Issue | None:
+def _issue(raw: dict[str, Any], *, is_pull_request: bool) -> Issue | None:
     number = _id(raw, "number")
     if number is None or number > _MAX_NUMBER:
         return None
     return Issue(
         number=number,
-        title=_text(raw, "title"),
-        body=_text(raw, "body"),
+        title=_text(raw, "title")[:_TITLE_CHARACTERS],
+        body=_text(raw, "body")[:_BODY_CHARACTERS],
         author=_actor(_object(raw, "user")) or _GHOST,
-        is_pull_request=raw.get("pull_request") is not None,
+        is_pull_request=is_pull_request,
     )
 
 
-def _comment(raw: dict[str, Any]) -> Comment | None:
+def _pull(raw: dict[str, Any]) -> PullRequest | None:
+    thread = _issue(raw, is_pull_request=True)
+    if thread is None:
+        return None
+    return PullRequest(thread, _sha(_object(raw, "head"), "sha"), merged=raw.get("merged") is True)
+
+
+def _comment(raw: dict[str, Any], time_key: str) -> Comment | None:
     ident = _id(raw)
     if ident is None:
         return None
@@ -190,13 +256,40 @@ def _comment(raw: dict[str, Any]) -> Comment | None:
         author_type=_text(user, "type"),
         by_app=raw.get("performed_via_github_app") is not None,
         app_id=_id(_object(raw, "performed_via_github_app")),
-        created_at=_time(raw, "created_at"),
+        created_at=_time(raw, time_key),
+    )
+
+
+def _diff_place(comment: dict[str, Any]) -> DiffPlace:
+    path, line = _text(comment, "path"), _id(comment, "line") or _id(comment, "original_line")
+    return DiffPlace(
+        review_id=_id(comment, "pull_request_review_id"),
+        path=path if len(path) <= _PATH_CHARACTERS else "",
+        line=line if line is not None and line <= _MAX_NUMBER else None,
+        diff_hunk=_end(_text(comment, "diff_hunk"), _HUNK_CHARACTERS),
+        in_reply_to=_id(comment, "in_reply_to_id"),
+    )
+
+
+def _check(raw: dict[str, Any]) -> Check | None:
+    ident = _id(raw)
+    if ident is None:
+        return None
+    output = _object(raw, "output")
+    said = (_text(output, key).strip() for key in ("title", "summary", "text"))
+    return Check(
+        id=ident,
+        name=_text(raw, "name")[:_NAME_CHARACTERS],
+        app_slug=_text(_object(raw, "app"), "slug"),
+        conclusion=_text(raw, "conclusion"),
+        head_sha=_sha(raw, "head_sha"),
+        report=_end("\n\n".join(filter(None, said)), _REPORT_CHARACTERS),
     )
 
 
 def _label(raw: dict[str, Any]) -> Label | None:
     ident, name = _id(raw), _text(raw, "name")
-    return Label(ident, name) if ident is not None and name else None
+    return Label(ident, name[:_NAME_CHARACTERS]) if ident is not None and name else None
 
 
 def _actor(raw: dict[str, Any]) -> Actor | None:
@@ -213,6 +306,15 @@ def _text(raw: dict[str, Any], key: str) -> str:
     value = raw.get(key)
     # JSON can say NUL and half a surrogate pair; no database stores them.
     return _UNSTORABLE.sub("�", value) if isinstance(value, str) else ""
+
+
+def _end(text: str, most: int) -> str:
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
+def _sha(raw: dict[str, Any], key: str) -> Sha | None:
+    value = _text(raw, key)
+    return Sha(value) if _SHA.fullmatch(value) else None
 
 
 def _id(raw: dict[str, Any], key: str = "id") -> int | None:

@@ -2,6 +2,7 @@
 
 from bot.markdown.characters import strip_unsafe_characters
 from bot.markdown.cutting import cut
+from bot.markdown.linked import linked_issues
 from bot.markdown.pieces import code_span, fence, one_line, without_markers
 from bot.markdown.plain import plain, plain_title
 from bot.markdown.references import Where
@@ -12,6 +13,7 @@ __all__ = [
     "code_span",
     "cut",
     "fence",
+    "linked_issues",
     "one_line",
     "plain",
     "plain_title",

@@ -91,3 +91,22 @@ def is_live_link(href: str, *, where: Where, repo: str, before: str) -> bool:
 def _starts_line(text: str, position: int, *, at_line_start: bool) -> bool:
     line = text[text.rfind("\n", 0, position) + 1 : position]
     return not line.strip() and (at_line_start or "\n" in text[:position])
+
+
+def named(text: str, page: str) -> Iterator[str]:
+    """Numbers of one repository's issues and pull requests that plain text names.
+
+    `page` is the repository's address, `https://host/owner/name`.
+    """
+    site, _, name = page.partition("://")[2].partition("/")
+    for match in _FOUND.finditer(text):
+        if match["url"]:
+            here = f"{site}/{name}/".casefold()
+            thread = (match["url"].partition("://")[2] or match["url"]).casefold()
+            if thread.startswith((f"{here}issues/", f"{here}pull/")):
+                yield match["url_number"]
+        elif match["repo"]:
+            if match["repo"].casefold() == name.casefold():
+                yield match["repo_number"]
+        elif match["number"]:
+            yield match["number"]

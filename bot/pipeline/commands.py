@@ -5,20 +5,20 @@ from dataclasses import replace
 import structlog
 
 from bot import events as ev
-from bot.github.answers import At, OnComment
-from bot.intake import access
-from bot.intake.access import Allowed, Facts, RepoState
+from bot.github.answers import At
+from bot.intake.access import Allowed
 from bot.intake.commands import Word
 from bot.intake.triggers import Command
-from bot.model import Outcome, RunId, TriggerKind
+from bot.model import Outcome, ReviewPlace, RunId, RunState, TriggerKind
+from bot.pipeline import answering
+from bot.pipeline.answering import Said
 from bot.pipeline.job import Tools
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, SESSION_ARTEFACT
 from bot.runs.lifecycle import NewRun
 from bot.runs.records import Run, Stopped
 from bot.runs.view import view_of
-from bot.wording import refusals, replies
+from bot.wording import replies
 
-_THUMBS_UP = "+1"
 _STOPPED_EARLY = "Stopped before the work began."
 _UNFINISHED = frozenset(
     {Outcome.STOPPED, Outcome.BUDGET_EXCEEDED, Outcome.TIMED_OUT, Outcome.FAILED, Outcome.NEEDS_INPUT}
@@ -28,17 +28,31 @@ log = structlog.get_logger("bot.pipeline.commands")
 
 async def run(said: Command, tools: Tools) -> None:
     """Act on it and say so in the thread. Safe to run twice."""
-    at = At(said.installation_id, said.repo, on_pull_request=said.issue.is_pull_request)
-    permission = await tools.github.permission(at, said.actor)
-    denied = access.decide(Facts(said.actor, permission, RepoState()))
-    if not isinstance(denied, Allowed):
-        await _refuse(said, at, denied, tools)
+    place = _place(said)
+    answer = await answering.may_ask(place, tools)
+    if not isinstance(answer, Allowed) and not await _stops_own(said, tools):
+        await answering.refuse(place, answer, tools)
         return
-    await tools.github.react(at, OnComment(said.comment_id), _THUMBS_UP)
-    words = await _act(said, tools)
+    await answering.acknowledge(place, answering.CONFUSED if said.mistake else answering.THUMBS_UP, tools)
+    words = replies.mistake(said.mistake, tools.command) if said.mistake else await _act(said, tools)
     log.info("command.answered", repo=said.repo.full_name, issue=said.issue.number, word=said.word)
     if words:
-        await _reply(said, at, words, tools)
+        await answering.reply(place, words, tools)
+
+
+def _place(said: Command) -> Said:
+    at = At(said.installation_id, said.repo, on_pull_request=said.issue.is_pull_request)
+    return Said(at, said.thread, said.issue.number, said.actor, said.comment_id, said.in_review, _key(said))
+
+
+def _key(said: Command) -> int:
+    return said.comment_id or said.review_id
+
+
+async def _stops_own(said: Command, tools: Tools) -> bool:
+    """Who asked for a run may stop it also when he may ask for no other."""
+    latest = await tools.store.latest(said.thread) if said.word is Word.STOP else None
+    return latest is not None and latest.request.actor.id == said.actor.id
 
 
 async def _act(said: Command, tools: Tools) -> str:
@@ -53,7 +67,10 @@ async def _act(said: Command, tools: Tools) -> str:
             return await _stop(latest, tools)
         case Word.STATUS:
             view = view_of(await tools.store.all_events(latest.id))
-            return replies.status(latest.id, view, f"{tools.public_url}/runs/{latest.id}", tools.clock())
+            waits = latest.state in {RunState.WAITING, RunState.QUEUED}
+            ahead = (await tools.store.place(latest.id)).ahead if waits else None
+            url = f"{tools.public_url}/runs/{latest.id}"
+            return replies.status(latest.id, view, url, tools.clock(), ahead=ahead)
         case Word.RETRY:
             return await _retry(said, latest, tools)
 
@@ -72,26 +89,20 @@ async def _retry(said: Command, latest: Run, tools: Tools) -> str:
     """A new run of the same request by who says so now; it goes on from work that was left unfinished."""
     if latest.outcome is None:
         return replies.still_running(latest.id)
+    context = latest.request.review
+    here = said.comment_id if said.in_review else 0
+    if said.in_review and context is None:
+        context = ReviewPlace(here, "", None, "", here)
     again = replace(
-        latest.request, actor=said.actor, comment_id=said.comment_id, trigger=TriggerKind.COMMENT, repo=said.repo
+        latest.request,
+        actor=said.actor,
+        comment_id=None if said.in_review else said.comment_id,
+        review=replace(context, comment_id=here) if context else None,
+        trigger=TriggerKind.COMMENT,
+        repo=said.repo,
+        head_seen=None,
     )
     carry = (BUNDLE_ARTEFACT, SESSION_ARTEFACT) if latest.outcome in _UNFINISHED else ()
-    new = NewRun(RunId(tools.new_id()), again, f"{said.repo.id}:comment:{said.comment_id}")
+    new = NewRun(RunId(tools.new_id()), again, f"{said.repo.id}:comment:{_key(said)}")
     await tools.store.retry(latest.id, new, tools.clock(), carry=carry)
     return ""
-
-
-async def _refuse(said: Command, at: At, denied: access.Denied, tools: Tools) -> None:
-    key = RunId(f"comment-{said.comment_id}")
-    first = denied.visible and await tools.store.may_refuse(
-        key, day=tools.clock().date().isoformat(), thread=said.thread, actor_id=said.actor.id
-    )
-    if first:
-        await _reply(said, at, refusals.refusal(denied.code, run_id=key, actor=said.actor.login), tools)
-
-
-async def _reply(said: Command, at: At, words: str, tools: Tools) -> None:
-    """Once for each command, also when this is its second try."""
-    mark = replies.reply_marker(said.comment_id)
-    if await tools.github.find_comment(at, said.issue.number, mark) is None:
-        await tools.github.post_comment(at, said.issue.number, replies.marked(words, said.comment_id), mark)

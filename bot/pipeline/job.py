@@ -7,13 +7,15 @@ from pathlib import Path
 
 from bot import events as ev
 from bot.broker.proxy import Broker
-from bot.github.answers import At
+from bot.github.answers import At, where
+from bot.github.attachments import Attachments
 from bot.github.checkout import Checkout
 from bot.github.client import Client
 from bot.github.publish import Publisher
 from bot.github.quarantine import Quarantine
 from bot.intake.repo_config import RepoConfig
 from bot.model import RunId, RunRequest, Stage
+from bot.runs.label_work import LabelWork
 from bot.runs.records import Run
 from bot.runs.store import Store
 from bot.sandbox import Sandbox
@@ -41,6 +43,8 @@ class Limits:
     daily_budget_usd: float | None
     run_timeout_minutes: int
     model: str
+    models: frozenset[str]
+    """Those that have a price here, and so may be asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ class Tools:
     """The effects that stages may use."""
 
     store: Store
+    label_work: LabelWork
     github: Client
+    attachments: Attachments
     checkout: Checkout
     quarantine: Quarantine
     publisher: Publisher
@@ -92,8 +98,13 @@ class Job:
         return self.run.request
 
     @property
+    def base(self) -> str:
+        """The branch that its pull request goes to, where it opens one."""
+        return self.request.options.base or self.config.base or self.request.repo.default_branch
+
+    @property
     def at(self) -> At:
-        return At(self.request.installation_id, self.request.repo)
+        return where(self.request)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """What the stages hand on: small, JSON-able, kept by the engine. No I/O."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from bot.model import CheckResult, Outcome, Withheld
+from bot.model import CheckResult, Outcome, Seen
 
 T = TypeVar("T")
 
@@ -25,10 +25,7 @@ class Ended(StrEnum):
 @dataclass(frozen=True)
 class Prepared:
     base_sha: str
-    instructions: tuple[str, ...]
-    """Which of the repository's instruction files the agent was given."""
-    comments_shown: int
-    withheld: Withheld
+    seen: Seen = field(default_factory=Seen)
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,30 @@
 """Second stage: the workplace, and what the agent will be told, frozen as it was when somebody asked."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from bot.agent import prompt
-from bot.agent.prompt import InstructionFile, Material, Permitted
-from bot.github.answers import ThreadComment
-from bot.intake.access import WRITERS
-from bot.model import Actor, ContextComment, Withheld
+from bot.agent.material import InstructionFile
+from bot.github.attachments import Fetched
+from bot.github.checkout import Clone
+from bot.github.failures import FileTooLarge
+from bot.model import RunRequest, Seen, Stage
+from bot.pipeline import context, heads, images, steering
+from bot.pipeline.context import Context
 from bot.pipeline.job import Job, Tools
 from bot.pipeline.outputs import Prepared
 from bot.pipeline.workplace import Workplaces
+from bot.runs.records import Message
 
 PROMPT_ARTEFACT = "prompt"
+_ADDED_ARTEFACT = "added"
+_ADDED = TypeAdapter(tuple[Message, ...])
 _INSTRUCTION_FILES = ("CLAUDE.md", "AGENTS.md")
 _INSTRUCTION_LIMIT_BYTES = 256 * 1024
-_AUTHORS_LOOKED_UP = 20
-
 
 _ANSWERS_FIRST = timedelta(seconds=3)
 _LOOK_SECONDS = 0.05
@@ -26,27 +33,35 @@ _LOOK_SECONDS = 0.05
 async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Prepared:
     """Clone, sandbox, setup; and beside them the thread is read, so that neither waits for the other."""
     await _let_answers_pass(tools)
-    place, permitted = await asyncio.gather(workplaces.ensure(job), _permitted_comments(job, tools))
+    job = await heads.settle(job, tools)
+    added, fresh = await _added(job, tools)
+    asked = (job.request, *(message.request for message in added))
+    place, (known, fetched) = await asyncio.gather(workplaces.ensure(job), _read(job, asked, tools))
+    await images.lay(job, place.sandbox, tools)
     await tools.store.remember_base(job.id, place.clone.base_sha)
-    files = tuple(_instruction_files(place.clone.tree))
-    request = job.request
+    files = await _instruction_files(job, place.clone, tools)
     built = prompt.build(
-        Material(
-            request=request.prompt,
-            issue=request.issue,
-            comments=permitted.comments,
-            withheld=permitted.withheld,
+        replace(
+            known.material,
+            images=images.in_place(fetched),
             instruction_files=files,
             instructions=job.config.instructions,
             checks=job.config.checks,
         )
     )
     await tools.store.save(job.id, PROMPT_ARTEFACT, built.text.encode(), tools.clock())
+    for message in fresh:
+        await steering.given(message, job, tools, Stage.ANALYZING)
     return Prepared(
         base_sha=place.clone.base_sha,
-        instructions=tuple(file.path for file in files),
-        comments_shown=built.comments_shown,
-        withheld=built.withheld,
+        seen=Seen(
+            comments=built.comments_shown,
+            linked=tuple(issue.number for issue in known.material.linked),
+            images=len(fetched.files),
+            images_left_out=tuple(skipped.why for skipped in fetched.skipped),
+            instructions=tuple(file.path for file in files),
+            withheld=built.withheld,
+        ),
     )
 
 
@@ -57,35 +72,46 @@ async def _let_answers_pass(tools: Tools) -> None:
         await tools.sleep(_LOOK_SECONDS)
 
 
-async def _permitted_comments(job: Job, tools: Tools) -> Permitted:
-    """Those of people with write access, other than the request itself and what programs wrote."""
-    request = job.request
-    if request.issue is None:
-        return Permitted((), Withheld())
-    thread = await tools.github.comments(job.at, request.issue.number, request.triggered_at)
-    by_people = [c for c in thread if c.author_type == "User" and not c.by_app and c.id != request.comment_id]
-    writers = await _writers(job, tools, by_people)
-    offered = [ContextComment(c.author, c.body, c.created_at, c.updated_at) for c in by_people]
-    return prompt.permitted(offered, writers, request.triggered_at)
+async def _added(job: Job, tools: Tools) -> tuple[Sequence[Message], Sequence[Message]]:
+    """What was added to the request before its agent begins; and what of it nobody has been told yet that it is heard.
+
+    Kept with the run: when this stage is done again, what was heard the first time is no message any more.
+    """
+    kept = _ADDED.validate_json(await tools.store.saved(job.id, _ADDED_ARTEFACT) or b"[]")
+    fresh = await tools.store.messages(job.id)
+    known = {message.key for message in kept}
+    added = (*kept, *(message for message in fresh if message.key not in known))
+    if len(added) > len(kept):
+        await tools.store.save(job.id, _ADDED_ARTEFACT, _ADDED.dump_json(added), tools.clock())
+    return added, fresh
 
 
-async def _writers(job: Job, tools: Tools, thread: list[ThreadComment]) -> set[int]:
-    """Who of the thread may ask Backspace. Beyond the first few authors nobody is looked up, so nobody is let in."""
-    asked = job.request.actor
-    authors: dict[int, Actor] = {c.author.id: c.author for c in thread if c.author.id != asked.id}
-    writers = {asked.id}
-    for author in list(authors.values())[:_AUTHORS_LOOKED_UP]:
-        permission = await tools.github.permission(job.at, author)
-        if permission is not None and permission.user_id == author.id and permission.level in WRITERS:
-            writers.add(author.id)
-    return writers
+async def _read(job: Job, asked: Sequence[RunRequest], tools: Tools) -> tuple[Context, Fetched]:
+    known = await context.read(job, asked, tools)
+    return known, await images.fetch(job, known.texts, tools)
 
 
-def _instruction_files(tree: Path) -> list[InstructionFile]:
-    """From our own fresh clone; a link is not followed, for it may lead anywhere."""
+async def _instruction_files(job: Job, clone: Clone, tools: Tools) -> tuple[InstructionFile, ...]:
+    """From the default branch, whatever branch the run works on."""
+    on_default = job.run.continues_pull is None and job.base == job.request.repo.default_branch
     found = []
     for name in _INSTRUCTION_FILES:
-        path = tree / name
-        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _INSTRUCTION_LIMIT_BYTES:
-            found.append(InstructionFile(name, path.read_text(encoding="utf-8", errors="replace")))
-    return found
+        content = _in_clone(clone, name) if on_default else await _on_github(job, name, tools)
+        if content is not None and len(content) <= _INSTRUCTION_LIMIT_BYTES:
+            found.append(InstructionFile(name, content.decode("utf-8", "replace")))
+    return tuple(found)
+
+
+async def _on_github(job: Job, name: str, tools: Tools) -> bytes | None:
+    try:
+        return await tools.github.file(job.at, name)
+    except FileTooLarge:
+        return None
+
+
+def _in_clone(clone: Clone, name: str) -> bytes | None:
+    """From our own fresh clone; a link is not followed, for it may lead anywhere."""
+    path = clone.tree / name
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > _INSTRUCTION_LIMIT_BYTES:
+        return None
+    return path.read_bytes()

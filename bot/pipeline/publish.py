@@ -1,22 +1,23 @@
 """Fifth stage: the work leaves the sandbox through quarantine and gates, and becomes a branch and a pull request."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot import events as ev
 from bot.errors import StageFailed
 from bot.github import gates, secrets
 from bot.github.diff import Diff
-from bot.github.failures import NothingToMerge
+from bot.github.failures import BranchTaken, NothingToMerge
 from bot.github.publish import Commit
 from bot.github.publish import Published as OnBranch
 from bot.github.quarantine import Quarantined
 from bot.intake.access import WRITERS
 from bot.model import Outcome, Stage
+from bot.pipeline.authorize import own_branch
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Ended, Prepared, Published, Verified, Worked
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, WORK_REF, Workplaces
-from bot.wording import names, outcomes, pull_request
+from bot.wording import names, outcomes, pull_request, refusals
 
 PATCH_ARTEFACT = "patch"
 _OUTCOMES = {
@@ -101,62 +102,84 @@ async def _ask_again(job: Job, tools: Tools) -> None:
 
 
 async def _publish(job: Job, story: Story, tools: Tools, *, work: Quarantined, diff: Diff) -> Published:
-    journal = Journal(job.id, tools)
-    run, request, final = job.run, job.request, story.final
-    assert run.branch is not None
-    await journal.reach(Stage.PUSHING, f"Pushing {len(diff.changes)} changed file(s) to {run.branch}")
+    """Finished work goes where it was asked to; what ended early is kept on a branch of the run's own."""
+    request, final = job.request, story.final
+    onto = job.run.continues_pull if final.ended is Ended.DONE else None
+    subject = request.prompt if onto or not request.issue else request.issue.title
     issue = request.issue.number if request.issue else None
-    title = pull_request.title(request.issue.title if request.issue else request.prompt, issue)
-    commit = await tools.publisher.publish(
-        Commit(
-            at=job.at,
-            run_id=job.id,
-            work=work,
-            diff=diff,
-            branch=run.branch,
-            message=names.commit_message(title, final.answer, request.actor, issue),
-        )
+    branch = job.run.branch if onto or not job.run.continues_pull else own_branch(job.run)
+    assert branch is not None
+    commit = Commit(
+        at=job.at,
+        run_id=job.id,
+        work=work,
+        diff=diff,
+        branch=branch,
+        message=names.commit_message(pull_request.title(subject, issue), final.answer, request.actor, issue),
+        new_branch=onto is None,
     )
+    await Journal(job.id, tools).reach(Stage.PUSHING, f"Pushing {len(diff.changes)} changed file(s) to {branch}")
+    try:
+        there = await tools.publisher.publish(commit)
+    except BranchTaken:
+        if onto is None:
+            raise
+        return await _keep_aside(job, commit, final, tools)
+    await tools.store.published(job.id, there.sha, None)
+    url = tools.github.branch_url(job.at, branch)
     if final.ended is not Ended.DONE:
-        words = outcomes.ended(final.ended, final.answer, final.public, final.next_step, branch=run.branch)
+        words = outcomes.ended(final.ended, final.answer, final.public, final.next_step, branch=branch, branch_url=url)
         return Published(_OUTCOMES[final.ended], words)
-    await journal.reach(Stage.PR_CREATION, "Opening the pull request")
-    return await _open(job, story, tools, diff=diff, commit=commit, title=title)
+    if onto is not None:
+        return await _pushed(job, story, tools, diff=diff, commit=there, number=onto)
+    await Journal(job.id, tools).reach(Stage.PR_CREATION, f"Opening the pull request from {url}")
+    return await _open(job, story, tools, diff=diff, commit=there, title=pull_request.title(subject, issue))
+
+
+async def _keep_aside(job: Job, commit: Commit, final: Worked, tools: Tools) -> Published:
+    """The branch has moved while the run worked: its new commits are not overwritten, and the work is not lost."""
+    aside = replace(commit, branch=own_branch(job.run), new_branch=True)
+    there = await tools.publisher.publish(aside)
+    await tools.store.published(job.id, there.sha, None)
+    words = refusals.sentence("branch-moved")
+    await Journal(job.id, tools).write(ev.ErrorReport("branch-moved", words, recoverable=False))
+    url = tools.github.branch_url(job.at, aside.branch)
+    said = outcomes.ended("failed", final.answer, words, "", branch=aside.branch, branch_url=url)
+    return Published(Outcome.FAILED, said)
+
+
+async def _pushed(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnBranch, number: int) -> Published:
+    await tools.store.published(job.id, commit.sha, number)
+    assert job.run.branch is not None
+    summary = outcomes.pushed(
+        story.final.answer,
+        "" if commit.verified else commit.reason,
+        branch=job.run.branch,
+        files=len(diff.changes),
+        additions=diff.additions,
+        deletions=diff.deletions,
+        saw=pull_request.saw_list(await _facts(job, story, tools, commit)),
+    )
+    return Published(Outcome.COMMITS_PUSHED, summary, tools.github.pull_url(job.at, number))
 
 
 async def _open(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnBranch, title: str) -> Published:
-    run, request, final = job.run, job.request, story.final
+    run, answer = job.run, story.final.answer
     assert run.branch is not None
     draft = story.verified.failing if job.config.draft == "on_failing_checks" else bool(job.config.draft)
-    latest = await tools.store.run(job.id)
-    assert latest is not None
-    unsigned = "" if commit.verified else commit.reason
-    body = pull_request.body(
-        pull_request.Facts(
-            run_id=job.id,
-            run_url=f"{tools.public_url}/runs/{job.id}",
-            request=request,
-            answer=final.answer,
-            before=story.verified.before,
-            after=story.verified.after,
-            not_run=story.verified.not_run,
-            comments_shown=story.prepared.comments_shown,
-            withheld=story.prepared.withheld,
-            instruction_files=story.prepared.instructions,
-            config_file=job.has_config,
-            unsigned_reason=unsigned,
-            usage=latest.usage,
-            budget_usd=run.budget_usd,
-            model=run.model or "",
-            seconds=(tools.clock() - run.created_at).total_seconds(),
-            events=await tools.store.all_events(job.id),
-        )
-    )
-    base = job.config.base or request.repo.default_branch
+    facts = await _facts(job, story, tools, commit)
     try:
-        pull = await tools.github.open_pull(job.at, branch=run.branch, base=base, title=title, body=body, draft=draft)
+        pull = await tools.github.open_pull(
+            job.at,
+            branch=run.branch,
+            base=job.base,
+            title=title,
+            body=pull_request.body(facts),
+            draft=draft or job.request.options.draft,
+        )
     except NothingToMerge:
-        return Published(Outcome.NO_CHANGES, outcomes.merged_already(base))
+        return Published(Outcome.NO_CHANGES, outcomes.merged_already(job.base))
+    await tools.store.published(job.id, commit.sha, pull.number)
     await Journal(job.id, tools).write(
         ev.PrCreated(
             pr_url=pull.url,
@@ -165,7 +188,29 @@ async def _open(job: Job, story: Story, tools: Tools, *, diff: Diff, commit: OnB
             files_changed=len(diff.changes),
             additions=diff.additions,
             deletions=diff.deletions,
-            summary=final.answer,
+            summary=answer,
         )
     )
-    return Published(Outcome.PULL_REQUEST, outcomes.opened(final.answer, unsigned), pull.url)
+    return Published(Outcome.PULL_REQUEST, outcomes.opened(answer, facts.unsigned_reason), pull.url)
+
+
+async def _facts(job: Job, story: Story, tools: Tools, commit: OnBranch) -> pull_request.Facts:
+    latest = await tools.store.run(job.id)
+    assert latest is not None
+    return pull_request.Facts(
+        run_id=job.id,
+        run_url=f"{tools.public_url}/runs/{job.id}",
+        request=job.request,
+        answer=story.final.answer,
+        before=story.verified.before,
+        after=story.verified.after,
+        not_run=story.verified.not_run,
+        seen=story.prepared.seen,
+        config_file=job.has_config,
+        unsigned_reason="" if commit.verified else commit.reason,
+        usage=latest.usage,
+        budget_usd=job.run.budget_usd,
+        model=job.run.model or "",
+        seconds=(tools.clock() - job.run.created_at).total_seconds(),
+        events=await tools.store.all_events(job.id),
+    )

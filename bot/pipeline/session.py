@@ -9,6 +9,7 @@ from bot.agent.command import ModelAccess, Order
 from bot.agent.endings import Code, Ending
 from bot.events import Todo
 from bot.pipeline.job import Job, Journal, Tools
+from bot.pipeline.steering import hand_over
 from bot.pipeline.workplace import Workplace
 from bot.runs.store import Store
 
@@ -47,16 +48,21 @@ async def _one_process(job: Job, tools: Tools, place: Workplace, prompt: str) ->
         todo=await _todo(job, tools) if order.resume else None,
     )
     place.session.begun = True
+    place.session.earlier = False
     journal = Journal(job.id, tools)
-    watch = asyncio.create_task(_interrupt_when_asked(agent, job, tools.store))
+    beside = [
+        asyncio.create_task(_interrupt_when_asked(agent, job, tools.store)),
+        asyncio.create_task(hand_over(agent, job, tools)),
+    ]
     try:
         async for batch in agent.follow():
             place.spoken.set()
             await journal.write(*batch.events)
     finally:
         place.spoken.set()
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     assert agent.report is not None
     return agent.report.ending
 

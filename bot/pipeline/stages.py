@@ -8,6 +8,7 @@ import structlog
 
 from bot import events as ev
 from bot.errors import StageFailed
+from bot.github.answers import where
 from bot.github.failures import CheckoutFailed, GitHubFailed
 from bot.intake import errands as waiting
 from bot.intake import repo_config
@@ -16,10 +17,11 @@ from bot.model import Outcome, RunId, RunState
 from bot.pipeline import authorize, errands, prepare, publish, verify, work
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, load
-from bot.pipeline.workplace import Workplaces
+from bot.pipeline.workplace import BUNDLE_ARTEFACT, Workplaces
 from bot.runs.records import Run
 from bot.sandbox import SandboxFailed, SandboxLost
 from bot.sandbox.installation import SandboxUnavailable
+from bot.wording import outcomes
 
 log = structlog.get_logger("bot.pipeline.stages")
 
@@ -69,12 +71,28 @@ class Pipeline:
 
     async def abandon(self, run_id: RunId, stage: str, error: Exception | None) -> None:
         """A stage raised: what is known of why goes to the people, the rest to the log."""
+        run = await self._run(run_id)
+        if run.stop_reason is not None:
+            log.info("run.shut_out", run=run_id, stage=stage, error=repr(error))
+            kept = await self._kept(run)
+            return await self._end(run_id, Outcome.STOPPED, "\n\n".join(filter(None, [run.stop_reason, kept])), None)
         failure = in_words(stage, error)
         log.warning("run.failed", run=run_id, stage=stage, code=failure.code, error=repr(error), exc_info=error)
         journal = Journal(run_id, self._tools)
         words = f"{failure.public} {failure.next_step}".strip()
         await journal.write(ev.ErrorReport(failure.code, words, recoverable=False))
-        await self._end(run_id, Outcome.FAILED, words, None)
+        kept = await self._kept(run)
+        await self._end(run_id, Outcome.FAILED, "\n\n".join(filter(None, [words, kept])), None)
+        return None
+
+    async def _kept(self, run: Run) -> str:
+        """Where the work is that a failure kept from becoming what was asked for; empty when there is none."""
+        tools = self._tools
+        if run.head_sha is not None and run.branch is not None and run.continues_pull is None:
+            return outcomes.kept_on_branch(run.branch, tools.github.branch_url(where(run.request), run.branch))
+        if await tools.store.saved(run.id, publish.PATCH_ARTEFACT):
+            return outcomes.kept_as_patch(f"{tools.public_url}/api/runs/{run.id}/patch")
+        return outcomes.kept_for_retry() if await tools.store.saved(run.id, BUNDLE_ARTEFACT) else ""
 
     async def _end(self, run_id: RunId, outcome: Outcome, summary: str, pr_url: str | None) -> None:
         await self._tools.broker.close(run_id)

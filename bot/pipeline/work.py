@@ -40,7 +40,9 @@ async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Worked:
     assert prompt is not None
     saving = asyncio.create_task(_save_now_and_then(job, tools, workplaces, place))
     try:
-        ending = await converse(job, tools, place, anew=prompt.decode(), going_on=RESUME_PROMPT)
+        task = prompt.decode()
+        going_on = task if place.session.earlier else RESUME_PROMPT
+        ending = await converse(job, tools, place, anew=task, going_on=going_on)
     finally:
         saving.cancel()
         with contextlib.suppress(asyncio.CancelledError):

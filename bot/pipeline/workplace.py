@@ -14,8 +14,10 @@ from bot import events as ev
 from bot.agent.claude import restore_session
 from bot.errors import StageFailed
 from bot.github.checkout import Clone
+from bot.github.failures import RepositoryUnreachable
 from bot.github.git import Remote
 from bot.model import CheckResult, RunId, Stage, Usage, When
+from bot.pipeline import images
 from bot.pipeline.job import Job, Journal, Tools
 from bot.sandbox import HOME, REPO, Finished, SandboxId, Spec
 from bot.sandbox.egress import Refused
@@ -27,6 +29,8 @@ _OUTPUT_LIMIT_BYTES = 64 * 1024
 _SHOWN_CHARACTERS = 6_000
 BUNDLE_ARTEFACT = "work.bundle"
 SESSION_ARTEFACT = "session"
+EARLIER_SESSION_ARTEFACT = "earlier-session"
+"""Of another run, or of work that was given up: the agent knows what it did, and is told the task anew."""
 WORK_REF = "refs/backspace/work"
 _BUNDLE = HOME / ".backspace-work.bundle"
 _BUNDLE_LIMIT_BYTES = 64 * 1024**2
@@ -71,6 +75,8 @@ class Session:
 
     id: str
     begun: bool = False
+    earlier: bool = False
+    """What was said there was another task."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +138,13 @@ class Workplaces:
         return place.clone if place else await self._clone(job)
 
     async def _go_on(self, job: Job, place: Workplace) -> None:
-        """Lay an earlier try's saved work and session into a new sandbox."""
+        """Lay an earlier try's saved work, images and session into a new sandbox."""
+        await images.lay(job, place.sandbox, self._tools)
         bundle = await self._tools.store.saved(job.id, BUNDLE_ARTEFACT)
         archive = await self._tools.store.saved(job.id, SESSION_ARTEFACT)
+        if not archive:
+            archive = await self._tools.store.saved(job.id, EARLIER_SESSION_ARTEFACT)
+            place.session.earlier = archive is not None
         if bundle:
             await self._git(place, place.sandbox, _RESTORE, bundle)
         if archive and job.run.session_id:
@@ -142,10 +152,15 @@ class Workplaces:
             place.session.begun = True
 
     async def _clone(self, job: Job) -> Clone:
-        github = self._tools.github
+        github, clone = self._tools.github, self._tools.checkout.clone
+        ref, folder = job.base_sha or job.base, self._folder(job.id)
         remote = Remote(github.git_url(job.at), await github.clone_token(job.at))
-        ref = job.base_sha or job.config.base or job.request.repo.default_branch
-        return await self._tools.checkout.clone(remote, ref=ref, into=self._folder(job.id))
+        try:
+            return await clone(remote, ref=ref, into=folder)
+        except RepositoryUnreachable:
+            # GitHub says no more of a token that it has withdrawn.
+            github.refused(remote.token)
+            return await clone(replace(remote, token=await github.clone_token(job.at)), ref=ref, into=folder)
 
     async def _make(self, job: Job, journal: Journal) -> _Empty:
         """A sandbox with its ways out; it needs nothing of the clone."""

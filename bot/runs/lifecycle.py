@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from bot import events as ev
-from bot.model import InstallationId, Outcome, RunId, RunRequest, RunState, Sha
+from bot.model import InstallationId, Outcome, RunId, RunRequest, RunState, Sha, TriggerKind
 from bot.runs.records import REQUEST, Accepted, Duplicate, Place, Received, Stopped, message_of
 from bot.runs.schema import artefacts, deliveries, events, messages, runs
 
@@ -287,7 +287,9 @@ class Lifecycle:
         """What was said too late for its agent becomes runs of their own."""
         query = sa.select(messages).where(messages.c.run_id == run_id, messages.c.given_at.is_(None))
         for message in [message_of(row) for row in c.execute(query.order_by(messages.c.said_at, messages.c.key))]:
-            self.start(c, NewRun(message.next_run_id, message.request, message.key), now)
+            # A check's failure is about a commit that is the branch's last no more.
+            if message.request.trigger is not TriggerKind.CHECKS:
+                self.start(c, NewRun(message.next_run_id, message.request, message.key), now)
             c.execute(sa.update(messages).where(messages.c.key == message.key).values(given_at=now))
 
     def _promote(self, c: sa.Connection, thread: str) -> RunId | None:

@@ -14,7 +14,7 @@ from bot.runs.lifecycle import NewRun
 from bot.runs.records import Accepted, Duplicate, Received
 from bot.runs.store import Store
 
-_LONG_CHARACTERS = 64 * 1024
+_LONG_CHARACTERS = 4_000
 """Reading the Markdown of a long comment takes long enough for others to notice, so it is done beside the loop."""
 
 
@@ -58,5 +58,6 @@ class Reception:
                 delivery, command=self.command, label=self.label, app_id=self.app_id, received_at=now
             )
 
-        long = delivery.comment is not None and len(delivery.comment.body) > _LONG_CHARACTERS
+        said = delivery.comment or delivery.review
+        long = said is not None and len(said.body) > _LONG_CHARACTERS
         return await asyncio.to_thread(decide) if long else decide()

@@ -1,35 +1,49 @@
 """Reads the event log and keeps each run's one comment true, from its first words to its outcome."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from bot.errors import BackspaceError
 from bot.events import StoredEvent
-from bot.github.answers import At, OnComment, OnIssue, Target
-from bot.model import InstallationId, Outcome, RunId, RunState
+from bot.github.answers import At, Target, target_of, where
+from bot.github.failures import (
+    InstallationGone,
+    InstallationSuspended,
+    NotFound,
+    RepositoryNotInstalled,
+    RepositoryReadOnly,
+    ThreadLocked,
+)
+from bot.github.limits import Content
+from bot.model import InstallationId, Outcome, RunId, RunState, Stage
 from bot.runs.records import Place, Run
 from bot.runs.view import RunView, fold
 from bot.wording.comment import Frame, marker, progress_comment
 
 MIN_INTERVAL_SECONDS = 5.0
 MAX_INTERVAL_SECONDS = 60.0
-MAX_EDITS_PER_MINUTE = 55
-"""Of one installation. GitHub allows 80 pieces of content a minute: new comments and pull requests need some."""
 
-_ORDINARY_EDITS_PER_MINUTE = 40
-"""What is left of the minute is for changes of stage and outcomes."""
+_MOVED_SECONDS = 1.0
+"""A change of stage is told after so long: some last no longer than the edit takes."""
+_QUEUE_SECONDS_A_RUN = 1.5
+_MAX_QUEUE_SECONDS = 30.0
+"""Where many wait in a thread they all move up together: the more there are, the less often each says so."""
+_PROGRESS_PER_MINUTE = 30
+_PROGRESS_A_ROUND = 4
+"""Then it is looked again whether a run has ended meanwhile."""
 _AGE_SHARE = 1 / 20
 """A comment is edited the less often the older it is: after ten minutes every 30 s."""
 _CLOCK_SECONDS = 60.0
 """So old may the elapsed time in a comment become while nothing else in it changes."""
-_WINDOW_SECONDS = 60.0
+_WAITING_CLOCK_SECONDS = 600.0
+"""As long as the run waits for its turn."""
 _IDLE_SECONDS = 1.0
 _BREATH_SECONDS = 0.2
 _BACKOFF_SECONDS = 5.0
@@ -40,9 +54,13 @@ _ANSWERS_FIRST = timedelta(seconds=10)
 """So long may the first answers to others take what GitHub lets an installation write, ahead of edits."""
 _MAX_POSTS = 2
 _PAGE = 500
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_CLOSED_TO_US = (InstallationGone, InstallationSuspended, RepositoryNotInstalled, RepositoryReadOnly, ThreadLocked)
+"""Somebody has shut us out; they know, and trying again would not change it."""
 
 _EYES = "eyes"
 _GOOD = frozenset({Outcome.PULL_REQUEST, Outcome.COMMITS_PUSHED, Outcome.NO_CHANGES})
+_ORDER = {content: number for number, content in enumerate(Content)}
 
 log = structlog.get_logger("bot.runs.reporter")
 
@@ -67,7 +85,8 @@ class Store(Protocol):
 class GitHub(Protocol):
     """What the reporter needs of GitHub."""
 
-    async def edit_comment(self, at: At, comment_id: int, body: str, *, urgent: bool = ...) -> bool: ...
+    def has_room(self, installation_id: InstallationId, content: Content, *, owed: int = ...) -> bool: ...
+    async def edit_comment(self, at: At, comment_id: int, body: str, *, content: Content = ...) -> bool: ...
     async def post_comment(self, at: At, number: int, body: str, marker: str) -> int: ...
     async def find_comment(self, at: At, number: int, marker: str) -> int | None: ...
     async def react(self, at: At, target: Target, content: str) -> None: ...
@@ -84,12 +103,27 @@ class _Told:
     """When `text` was written."""
     seq: int = 0
     """The last event that `text` tells."""
-    shape: tuple[object, ...] = ()
-    """The stage and place in the queue that `text` tells."""
+    shape: "_Shape | None" = None
     edited_at: datetime | None = None
     failures: int = 0
     not_before: datetime | None = None
+    muted: bool = False
+    """Nothing but the outcome is worth another try."""
     gone: bool = False
+    """The comment was deleted again and again: somebody does not want it."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a comment says at a glance."""
+
+    stage: Stage | None
+    ahead: int | None
+    """The place in the queue; None when it does not wait."""
+
+    def moved_from(self, told: "_Shape | None") -> bool:
+        """Whether more has changed than how many are ahead."""
+        return told is None or self.stage is not told.stage or (self.ahead is None) != (told.ahead is None)
 
 
 @dataclass(frozen=True)
@@ -97,9 +131,21 @@ class _Due:
     run: Run
     told: _Told
     frame: Frame
-    shape: tuple[object, ...]
+    shape: _Shape
     final: bool
-    urgent: bool
+    moved: bool
+
+    @property
+    def content(self) -> Content:
+        if self.run.comment_id is None:
+            return Content.ANSWER
+        return Content.OUTCOME if self.final else Content.PROGRESS
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """What goes first: first words, outcomes, then what was never told, changes of stage, who waited longest."""
+        edited_at = self.told.edited_at
+        return _ORDER[self.content], edited_at is not None, not self.moved, edited_at or _LONG_AGO
 
 
 @dataclass(frozen=True)
@@ -107,10 +153,10 @@ class _Edit:
     run: Run
     told: _Told
     text: str
-    shape: tuple[object, ...]
+    shape: _Shape
     seq: int
     final: bool
-    urgent: bool
+    content: Content
 
 
 class Reporter:
@@ -133,19 +179,21 @@ class Reporter:
         self._command = command
         self._news = news
         self._told: dict[RunId, _Told] = {}
-        self._edits: defaultdict[InstallationId, deque[datetime]] = defaultdict(deque)
 
     async def serve(self) -> None:
         """Until it is cancelled."""
         with self._news.any() as news:
             while True:
                 news.clear()
+                worked = False
                 try:
-                    await self.step(self._clock())
+                    worked = await self.step(self._clock())
                 except BackspaceError as error:
                     log.warning("reporter.failed", error=str(error))
                 # Events come many at a time; a breath between two rounds tells them together.
                 await asyncio.sleep(_BREATH_SECONDS)
+                if worked:
+                    continue
                 try:
                     await asyncio.wait_for(news.wait(), _IDLE_SECONDS)
                 except TimeoutError:
@@ -176,29 +224,25 @@ class Reporter:
     async def _installation(
         self, installation: InstallationId, runs: Sequence[Run], now: datetime, *, only_outcomes: bool
     ) -> bool:
-        """One after the other: GitHub asks for serial writes. Outcomes first, then changes of stage."""
+        """One after the other: GitHub asks for serial writes."""
         due = [found for run in runs if (found := await self._due(run, len(runs), now))]
         if only_outcomes:
             due = [found for found in due if found.final]
-        due.sort(key=lambda found: (not found.final, not found.urgent))
-        worked = False
-        for found in due:
-            if not self._has_room(installation, now, urgent=found.urgent):
-                break
-            view = found.told.view
+        worked = 0
+        for found in sorted(due, key=lambda found: found.rank):
+            told, view = found.told, found.told.view
             text = progress_comment(view, found.frame, now)
-            edit = _Edit(found.run, found.told, text, found.shape, view.last_seq, found.final, found.urgent)
-            if edit.text != edit.told.text:
-                self._edits[installation].append(now)
-            await self._carry_out(edit, now)
-            worked = True
-        return worked
-
-    def _has_room(self, installation: InstallationId, now: datetime, *, urgent: bool) -> bool:
-        recent = self._edits[installation]
-        while recent and (now - recent[0]).total_seconds() >= _WINDOW_SECONDS:
-            recent.popleft()
-        return len(recent) < (MAX_EDITS_PER_MINUTE if urgent else _ORDINARY_EDITS_PER_MINUTE)
+            silent = told.gone or text == told.text
+            progress = found.content is Content.PROGRESS
+            if progress and worked >= _PROGRESS_A_ROUND:
+                break
+            if not silent and not self._github.has_room(installation, found.content, owed=len(runs)):
+                break
+            await self._carry_out(
+                _Edit(found.run, told, text, found.shape, view.last_seq, found.final, found.content), now
+            )
+            worked += 1
+        return worked > 0
 
     async def _due(self, run: Run, siblings: int, now: datetime) -> _Due | None:
         """None when the run's time has not come or there is no news."""
@@ -207,19 +251,16 @@ class Reporter:
         if told.not_before is not None and now < told.not_before:
             return None
         await self._catch_up(run, told, run.last_seq)
-        ahead = await self._ahead(run)
         view = told.view
         final = view.complete is not None
-        if told.gone and not final:
+        if not final and not _may_speak(run, told, siblings, now):
             return None
-        shape = (view.stage, ahead)
-        urgent = final or shape != told.shape
-        if not urgent and not _is_time(told, siblings, view, now):
+        shape = _Shape(view.stage, None if final else await self._ahead(run))
+        frame = self._frame(run, shape.ahead)
+        moved = shape.moved_from(told.shape)
+        if not final and not (_is_time(told, shape, siblings, now) and _is_news(told, shape, frame, now)):
             return None
-        frame = self._frame(run, ahead)
-        if not final and not _is_news(told, shape, frame, now):
-            return None
-        return _Due(run, told, frame, shape, final, urgent)
+        return _Due(run, told, frame, shape, final, moved)
 
     async def _recall(self, run: Run) -> _Told:
         """What an earlier process wrote, so that a restart alone edits nothing."""
@@ -229,7 +270,7 @@ class Reporter:
         await self._catch_up(run, told, run.reported_seq)
         ahead = await self._ahead(run)
         told.text = progress_comment(told.view, self._frame(run, ahead), run.reported_at)
-        told.at, told.seq, told.shape = run.reported_at, told.view.last_seq, (told.view.stage, ahead)
+        told.at, told.seq, told.shape = run.reported_at, told.view.last_seq, _Shape(told.view.stage, ahead)
         return told
 
     async def _catch_up(self, run: Run, told: _Told, until: int) -> None:
@@ -255,6 +296,8 @@ class Reporter:
             model=run.model or "",
             queue_ahead=ahead,
             command=self._command,
+            stop_reason=run.stop_reason or "",
+            checks_round=run.request.checks_round,
         )
 
     async def _carry_out(self, edit: _Edit, now: datetime) -> None:
@@ -272,18 +315,23 @@ class Reporter:
         await self._store.reported(edit.run.id, edit.seq, now, final=edit.final)
 
     async def _write(self, edit: _Edit) -> None:
-        """Edit the comment, or post it anew when it was deleted: once, for somebody may not want it."""
+        """Edit the comment, or post it: where there was no room for it at first, and anew when it was deleted.
+
+        Anew only once, for somebody may not want it.
+        """
         run, told = edit.run, edit.told
-        if told.gone or run.comment_id is None or edit.text == told.text:
+        if told.gone or edit.text == told.text:
             return
-        at = _at(run)
-        if await self._github.edit_comment(at, run.comment_id, edit.text, urgent=edit.urgent):
+        at = where(run.request)
+        if run.comment_id is not None and await self._github.edit_comment(
+            at, run.comment_id, edit.text, content=edit.content
+        ):
             return
         if run.comment_posts >= _MAX_POSTS or run.request.issue is None:
-            told.gone = True
+            told.gone = told.muted = True
             return
         number = run.request.issue.number
-        # An earlier process may have posted it anew and ended before it could say so.
+        # An earlier process may have posted it already and ended before it could say so.
         posted = await self._github.find_comment(at, number, marker(run.id))
         if posted is None:
             posted = await self._github.post_comment(at, number, edit.text, marker(run.id))
@@ -291,51 +339,68 @@ class Reporter:
 
     async def _close(self, run: Run, view: RunView) -> None:
         """The eyes become a rocket or a confused face."""
-        target = _target(run)
+        target, at = target_of(run.request), where(run.request)
         if target is None:
             return
-        await self._github.react(_at(run), target, "rocket" if view.outcome in _GOOD else "confused")
-        await self._github.unreact(_at(run), target, _EYES)
+        try:
+            await self._github.react(at, target, "rocket" if view.outcome in _GOOD else "confused")
+            await self._github.unreact(at, target, _EYES)
+        except NotFound:
+            log.info("reaction.without_target", run=run.id)
 
     @staticmethod
     def _give_up(edit: _Edit, error: BackspaceError, now: datetime) -> bool:
-        """Whether the edit is not tried again. A failed one waits, longer each time."""
+        """Whether the edit is not tried again. A failed one waits, longer each time; it is logged once."""
         told, run = edit.told, edit.run
         told.failures += 1
+        facts = {"run": run.id, "final": edit.final, "error": str(error)}
+        if told.failures == 1 and not told.muted:
+            log.warning("comment.not_written", **facts)
+        if not error.retry_helps and not edit.final:
+            told.muted = True
+            return False
         wait = min(_MAX_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2 ** (told.failures - 1))
         until = getattr(error, "until", None)
         told.not_before = max(until or now, now + timedelta(seconds=wait))
-        ended = run.finished_at or edit.told.view.ended_at or now
-        hopeless = told.failures >= _TRIES_WITHOUT_HOPE if not error.retry_helps else now - ended > _GIVE_UP
-        log.warning("comment.not_written", run=run.id, final=edit.final, tries=told.failures, error=str(error))
+        ended = run.finished_at or told.view.ended_at or now
+        hopeless = isinstance(error, _CLOSED_TO_US) or (
+            now - ended > _GIVE_UP if error.retry_helps else told.failures >= _TRIES_WITHOUT_HOPE
+        )
+        if hopeless:
+            log.warning("comment.given_up", tries=told.failures, **facts)
         return hopeless
 
 
-def _is_news(told: _Told, shape: tuple[object, ...], frame: Frame, now: datetime) -> bool:
+def _may_speak(run: Run, told: _Told, siblings: int, now: datetime) -> bool:
+    """Whether progress may be worth telling, as far as that is known without another look at the store."""
+    if told.muted or run.state is RunState.ACCEPTED:
+        # What was posted a moment ago says all there is to say until it is admitted.
+        return False
+    waits = run.state is RunState.WAITING and told.shape is not None and told.shape.ahead is not None
+    pause = max(MIN_INTERVAL_SECONDS, min(_MAX_QUEUE_SECONDS, siblings * _QUEUE_SECONDS_A_RUN))
+    return not waits or _since(told.edited_at, now) >= pause
+
+
+def _is_news(told: _Told, shape: _Shape, frame: Frame, now: datetime) -> bool:
     """Whether more than the clock has changed, or the clock in the comment is old."""
-    if told.at is None or (now - told.at).total_seconds() >= _CLOCK_SECONDS:
+    if _since(told.at, now) >= (_CLOCK_SECONDS if shape.ahead is None else _WAITING_CLOCK_SECONDS) or told.at is None:
         return True
     if shape == told.shape and told.view.last_seq == told.seq:
         return False
     return progress_comment(told.view, frame, told.at) != told.text
 
 
-def _is_time(told: _Told, siblings: int, view: RunView, now: datetime) -> bool:
+def _is_time(told: _Told, shape: _Shape, siblings: int, now: datetime) -> bool:
     """Comments of one installation share its edits; an old run's comment is edited less often."""
-    if told.edited_at is None:
+    if shape.moved_from(told.shape):
+        return _since(told.edited_at, now) >= _MOVED_SECONDS
+    if shape.ahead is not None:
         return True
-    aged = min(MAX_INTERVAL_SECONDS, view.elapsed_seconds(now) * _AGE_SHARE)
-    shared = siblings * _WINDOW_SECONDS / _ORDINARY_EDITS_PER_MINUTE
-    return (now - told.edited_at).total_seconds() >= max(MIN_INTERVAL_SECONDS, aged, shared)
+    aged = min(MAX_INTERVAL_SECONDS, told.view.elapsed_seconds(now) * _AGE_SHARE)
+    shared = siblings * 60 / _PROGRESS_PER_MINUTE
+    return _since(told.edited_at, now) >= max(MIN_INTERVAL_SECONDS, aged, shared)
 
 
-def _at(run: Run) -> At:
-    request = run.request
-    return At(request.installation_id, request.repo, request.issue is not None and request.issue.is_pull_request)
-
-
-def _target(run: Run) -> Target | None:
-    request = run.request
-    if request.comment_id is not None:
-        return OnComment(request.comment_id)
-    return OnIssue(request.issue.number) if request.issue else None
+def _since(moment: datetime | None, now: datetime) -> float:
+    """Seconds; endless when there was no such moment."""
+    return (now - moment).total_seconds() if moment else float("inf")

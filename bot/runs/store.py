@@ -1,6 +1,6 @@
 """What we know and owe: deliveries, runs, events and saved work, read and written here only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from bot.runs.records import (
     run_of,
     usage_of,
 )
-from bot.runs.schema import artefacts, deliveries, events, messages, refusals, runs
+from bot.runs.schema import artefacts, cursors, deliveries, events, messages, refusals, runs
 from bot.runs.tables import Tables
 
 _PAGE = 500
@@ -167,9 +167,23 @@ class Store:
         """The thread's newest run whose pull request was still open when GitHub last told."""
         return await self._newest(runs.c.thread == thread, runs.c.pull_state == PullState.OPEN)
 
+    async def on_pull(self, repo_id: int, number: int, *, before: RunId) -> Run | None:
+        """The newest other run whose commits are on the pull request."""
+        return await self._newest(runs.c.repo_id == repo_id, runs.c.pull_number == number, runs.c.id != before)
+
+    async def go_on_with(self, run_id: RunId, *, branch: str, base_sha: Sha, pull_number: int) -> Run:
+        """The run starts from the head of an open pull request, and its commits go there."""
+        onto = {"branch": branch, "base_sha": base_sha, "continues_pull": pull_number}
+        update = sa.update(runs).where(runs.c.id == run_id).values(onto).returning(runs)
+        return await self._tables.write(lambda c: run_of(c.execute(update).one()))
+
     async def by_head(self, repo_id: int, head_sha: Sha) -> Run | None:
         """The run that made this commit."""
         return await self._newest(runs.c.repo_id == repo_id, runs.c.head_sha == head_sha)
+
+    async def by_wish(self, job_key: str) -> Run | None:
+        """The run that a wish became; the key is as in `NewRun`."""
+        return await self._newest(runs.c.job_key == job_key)
 
     async def _newest(self, *where: sa.ColumnElement[bool]) -> Run | None:
         query = sa.select(runs).where(*where).order_by(runs.c.created_at.desc(), runs.c.id).limit(1)
@@ -268,6 +282,32 @@ class Store:
         )
         return await self._tables.read(lambda c: float(c.execute(query).scalar_one()))
 
+    # What was read of others' lists
+
+    async def remember(self, name: str, value: str) -> None:
+        """How far something has been read."""
+
+        def work(c: sa.Connection) -> None:
+            c.execute(sa.delete(cursors).where(cursors.c.name == name))
+            c.execute(sa.insert(cursors).values(name=name, value=value))
+
+        await self._tables.write(work)
+
+    async def remembered(self, name: str) -> str | None:
+        query = sa.select(cursors.c.value).where(cursors.c.name == name)
+        return await self._tables.read(lambda c: c.execute(query).scalar())
+
+    async def received(self, guids: Collection[str]) -> set[str]:
+        """Those of them that are deliveries we have."""
+        asked = sorted(guids)
+
+        def work(c: sa.Connection) -> set[str]:
+            pages = (asked[start : start + _PAGE] for start in range(0, len(asked), _PAGE))
+            queries = (sa.select(deliveries.c.guid).where(deliveries.c.guid.in_(page)) for page in pages)
+            return {guid for query in queries for guid in c.execute(query).scalars()}
+
+        return await self._tables.read(work)
+
     # Saved work
 
     async def save(self, run_id: RunId, name: str, content: bytes, now: datetime) -> None:
@@ -278,6 +318,10 @@ class Store:
             c.execute(sa.insert(artefacts).values(run_id=run_id, name=name, content=content, saved_at=now))
 
         await self._tables.write(work)
+
+    async def drop(self, run_id: RunId, *names: str) -> None:
+        gone = sa.delete(artefacts).where(artefacts.c.run_id == run_id, artefacts.c.name.in_(names))
+        await self._tables.write(lambda c: c.execute(gone))
 
     async def saved(self, run_id: RunId, name: str) -> bytes | None:
         query = sa.select(artefacts.c.content).where(artefacts.c.run_id == run_id, artefacts.c.name == name)

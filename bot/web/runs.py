@@ -122,6 +122,7 @@ def _summary(run: Run) -> dict[str, object]:
         "state": run.state,
         "outcome": run.outcome,
         "pr_url": run.pr_url,
+        "pull_request": _pull_request(run),
         "branch": run.branch,
         "model": run.model,
         "cost_usd": run.usage.cost_usd,
@@ -132,3 +133,10 @@ def _summary(run: Run) -> dict[str, object]:
         "last_event": run.last_seq,
         "reported": run.reported_final or run.comment_id is None,
     }
+
+
+def _pull_request(run: Run) -> dict[str, object] | None:
+    """As far as GitHub has told. `url` is None until the run has ended."""
+    if run.pull_number is None:
+        return None
+    return {"number": run.pull_number, "url": run.pr_url, "state": run.pull_state}

@@ -24,6 +24,11 @@ def duration(seconds: float) -> str:
     return f"{whole // _HOUR_SECONDS}h {whole % _HOUR_SECONDS // _MINUTE_SECONDS:02d}m"
 
 
+def changes(files: int, additions: int, deletions: int) -> str:
+    """`3 files changed, +12 −4`."""
+    return f"{count(files, 'file')} changed, +{additions:,} −{deletions:,}"
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """`1 file`, `2 files`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.events import StoredEvent, TodoItem
 from bot.markdown import Where, cut, sanitise, sanitise_line
-from bot.model import RunId, Stage
+from bot.model import Outcome, RunId, Stage
 from bot.runs.view import RunView, StageState, view_of
 from bot.wording import outcome
 from bot.wording.amounts import count, duration, used
@@ -57,14 +57,26 @@ class Frame:
     queue_ahead: int | None = None
     """How many runs come first; None when it does not wait."""
     command: str = "/backspace"
+    stop_reason: str = ""
+    """Why it was stopped, when nobody in the thread asked for that."""
+    checks_round: int = 0
+    """How often failing checks were handed back, this time included; 0 for what people ask."""
 
 
 def progress_comment(view: RunView, frame: Frame, now: datetime) -> str:
     """The state of the run at `now`: under way, or how it ended."""
     if view.complete is not None:
-        told = outcome.Told(frame.repo, frame.run_url, frame.budget_usd, frame.model, frame.command)
+        told = outcome.Told(
+            frame.repo,
+            frame.run_url,
+            frame.budget_usd,
+            frame.model,
+            frame.command,
+            frame.stop_reason,
+            frame.checks_round,
+        )
         parts = outcome.parts(view, view.complete, told)
-        parts.append(details("What was done", stages(view)))
+        parts.append(details("What was done", stages(view)) if _began(view) else "")
     else:
         parts = [_status(view, frame, now), stages(view, queued=frame.queue_ahead is not None)]
         parts += [_todo(view.todo, frame.repo), _last_words(view.last_message, frame.repo), _links(frame)]
@@ -72,11 +84,24 @@ def progress_comment(view: RunView, frame: Frame, now: datetime) -> str:
 
 
 def first_comment(
-    run_id: RunId, events: Iterable[StoredEvent], *, repo: str = "", run_url: str = "", now: datetime
+    run_id: RunId,
+    events: Iterable[StoredEvent],
+    *,
+    run_url: str = "",
+    command: str = "/backspace",
+    checks_round: int = 0,
+    now: datetime,
 ) -> str:
     """What is posted before anything else is known."""
     view = view_of(events)
-    return progress_comment(view, Frame(run_id, repo or view.repo, run_url), now)
+    frame = Frame(run_id, view.repo, run_url, command=command, checks_round=checks_round)
+    return progress_comment(view, frame, now)
+
+
+def _began(view: RunView) -> bool:
+    """Whether it came further than to the question who asks."""
+    asking = (Stage.QUEUED, Stage.AUTHORIZING)
+    return any(seen.entered for stage, seen in view.stages.items() if stage not in asking)
 
 
 def stage_name(stage: Stage) -> str:
@@ -92,7 +117,7 @@ def stages(view: RunView, *, queued: bool = False) -> str:
     """The stages as a checklist."""
     lines = []
     for stage, seen in view.stages.items():
-        if stage is Stage.QUEUED:
+        if stage is Stage.QUEUED or (stage is Stage.PR_CREATION and view.outcome is Outcome.COMMITS_PUSHED):
             continue
         # Whoever waits in the queue is through with the stage that sent him there.
         state = StageState.DONE if queued and seen.state is StageState.ACTIVE else seen.state
@@ -133,6 +158,7 @@ def _status(view: RunView, frame: Frame, now: datetime) -> str:
         head = f"**{queued(frame.queue_ahead).capitalize()}**"
     else:
         head = "**Backspace is on it**"
+    head += outcome.after_checks(frame.checks_round)
     facts = [duration(view.elapsed_seconds(now))]
     if frame.budget_usd is not None or view.usage.cost_usd:
         facts.append(used(view.usage.cost_usd, frame.budget_usd))
@@ -167,5 +193,8 @@ def _last_words(message: str, repo: str) -> str:
 
 
 def _links(frame: Frame) -> str:
-    stop = f"comment `{frame.command} stop` to end it"
-    return f"[Follow the run]({frame.run_url}) · {stop}" if frame.run_url else stop.capitalize()
+    follow = f"[Follow the run]({frame.run_url})" if frame.run_url else ""
+    more = f"`{frame.command} --add <more>` tells the agent at work more"
+    stop = f"`{frame.command} stop` ends {'this' if frame.queue_ahead is not None else 'it'}"
+    # Without anyone at work in the thread there is nobody to tell.
+    return " · ".join(filter(None, [follow, more if frame.queue_ahead != 0 else "", stop]))

@@ -6,12 +6,15 @@ from html import escape
 from bot.markdown import code_span, fence, one_line, without_markers
 from bot.model import CheckResult
 from bot.wording.amounts import count
+from bot.wording.refusals import sentence
 
 _COMMAND_CHARACTERS = 120
 _MAX_ROWS = 40
 _MAX_OUTPUTS = 3
 _OUTPUT_LINES = 40
 _OUTPUT_CHARACTERS = 4_000
+_CANNOT_RUN = frozenset({126, 127})
+"""https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_08_02"""
 
 CONFIG_HINT = "Name commands under `checks` in `.github/backspace.yml`, and Backspace runs them before and after."
 
@@ -31,7 +34,13 @@ def evidence(before: Sequence[CheckResult], after: Sequence[CheckResult]) -> str
     table = "\n".join(["| Command | Exit code before | Exit code after | Time |", "| --- | --- | --- | --- |", *rows])
     more = f"{count(len(commands) - _MAX_ROWS, 'more command')} ran." if len(commands) > _MAX_ROWS else ""
     failing = [check for check in after if check.exit_code != 0]
-    return "\n\n".join(filter(None, [table, more, *map(_output, failing[:_MAX_OUTPUTS])]))
+    note = f"`no-checks-possible`: {sentence('no-checks-possible')}" if _none_can_run(after) else ""
+    return "\n\n".join(filter(None, [table, more, note, *map(_output, failing[:_MAX_OUTPUTS])]))
+
+
+def _none_can_run(checks: Sequence[CheckResult]) -> bool:
+    """Whether each ended as a shell ends what it cannot start: not found, or not a program."""
+    return bool(checks) and all(check.exit_code in _CANNOT_RUN for check in checks)
 
 
 def details(summary: str, body: str) -> str:

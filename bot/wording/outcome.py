@@ -1,17 +1,20 @@
 """How a run ended, in words: no more than its events show. No I/O."""
 
+import re
 from dataclasses import dataclass
 
 from bot.events import Complete, PrCreated
 from bot.markdown import Where, code_span, cut, one_line, sanitise
 from bot.model import Outcome
 from bot.runs.view import RunView
-from bot.wording.amounts import count, duration, money, used
-from bot.wording.evidence import CONFIG_HINT, blocked, evidence
-from bot.wording.refusals import headline
+from bot.wording.amounts import changes, duration, money, used
+from bot.wording.evidence import CONFIG_HINT, blocked, details, evidence
+from bot.wording.outcomes import without_seen
+from bot.wording.refusals import SENTENCES, headline
 
 _SUMMARY_CHARACTERS = 16_000
 _FAILURE_CHARACTERS = 6_000
+_PULL_NUMBER = re.compile(r"/pull/(\d+)$")
 _PUBLISHED = frozenset({Outcome.PULL_REQUEST, Outcome.COMMITS_PUSHED})
 _GOOD = _PUBLISHED | {Outcome.NO_CHANGES}
 _HEADLINES = {
@@ -35,17 +38,28 @@ class Told:
     budget_usd: float | None
     model: str
     command: str
+    stop_reason: str = ""
+    """Why it was stopped, when nobody in the thread asked for that."""
+    checks_round: int = 0
+    """How often failing checks were handed back, this time included."""
+
+
+def after_checks(checks_round: int) -> str:
+    """What follows the first words of a run that nobody asked for in words; empty for all others."""
+    return f" after failing checks, round {checks_round}" if checks_round else ""
 
 
 def parts(view: RunView, complete: Complete, told: Told) -> list[str]:
     """The blocks of the last comment, some of them empty."""
     why = view.failure.message.strip() if view.failure and complete.outcome not in _GOOD else ""
-    summary = complete.summary.strip()
+    summary, saw = without_seen(complete.summary.strip())
     said = [
+        _safe(told.stop_reason, _FAILURE_CHARACTERS, told) if told.stop_reason not in summary else "",
         _safe(why, _FAILURE_CHARACTERS, told) if why not in summary else "",
         _safe(summary, _SUMMARY_CHARACTERS, told),
     ]
-    checks = evidence(view.checks_before, view.checks_after)
+    unchanged = complete.outcome is Outcome.NO_CHANGES
+    checks = "" if unchanged else evidence(view.checks_before, view.checks_after)
     if not checks and complete.outcome in _PUBLISHED:
         checks = f"Checks: not run. {CONFIG_HINT}"
     return [
@@ -53,9 +67,16 @@ def parts(view: RunView, complete: Complete, told: Told) -> list[str]:
         *said,
         checks,
         blocked(view.refused_hosts),
-        "" if any(told.command in words or ".github/" in words for words in said) else _next_step(complete, told),
+        "" if _names_a_step(view, said, told) else _next_step(complete, told),
         _footer(view, complete, told),
+        details("What the agent saw", _safe(saw, _SUMMARY_CHARACTERS, told)) if saw else "",
     ]
+
+
+def _names_a_step(view: RunView, said: list[str], told: Told) -> bool:
+    """Whether what was said already says what to do now."""
+    known = view.failure is not None and view.failure.error_type in SENTENCES
+    return known or any(f"`{told.command} " in words or ".github/" in words for words in said)
 
 
 def _headline(view: RunView, complete: Complete, told: Told) -> str:
@@ -63,21 +84,26 @@ def _headline(view: RunView, complete: Complete, told: Told) -> str:
     if complete.outcome is Outcome.REFUSED:
         return headline(code)
     words = _HEADLINES[complete.outcome]
+    if told.stop_reason and complete.outcome is Outcome.STOPPED:
+        words = "Stopped"
     if complete.outcome is Outcome.BUDGET_EXCEEDED and told.budget_usd is not None:
         words = f"Stopped: the budget of {money(told.budget_usd)} is used up"
     shown = f" · {code_span(one_line(code, 100))}" if code and complete.outcome is Outcome.FAILED else ""
-    return f"**{words}**{shown}{_pull(view.pr, complete.pr_url)}"
+    return f"**{words}**{after_checks(told.checks_round)}{shown}{_pull(view.pr, complete.pr_url)}"
 
 
 def _pull(pr: PrCreated | None, url: str | None) -> str:
     if pr is None:
-        return f": <{url}>" if url else ""
-    lines = f"+{pr.additions:,} −{pr.deletions:,}"
-    return f": [#{pr.pr_number}]({pr.pr_url}) · {count(pr.files_changed, 'file')} changed, {lines}"
+        number = _PULL_NUMBER.search(url or "")
+        link = f"[#{number[1]}]({url})" if number else f"<{url}>"
+        return f": {link}" if url else ""
+    return f": [#{pr.pr_number}]({pr.pr_url}) · {changes(pr.files_changed, pr.additions, pr.deletions)}"
 
 
 def _safe(text: str, limit: int, told: Told) -> str:
-    return cut(sanitise(text, where=Where.COMMENT, repo=told.repo), limit)
+    # The stages know the command only by its usual name.
+    here = text.replace("`/backspace ", f"`{told.command} ")
+    return cut(sanitise(here, where=Where.COMMENT, repo=told.repo), limit)
 
 
 def _next_step(complete: Complete, told: Told) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bot.markdown import code_span, one_line
+from bot.wording.amounts import changes
 
 _MAX_VIOLATIONS = 20
 _REASON = re.compile(r"[a-z_]{1,40}")
 _LINE_CHARACTERS = 300
+_SAW = "What the agent saw:"
 
 
 class Violation(Protocol):
@@ -50,6 +52,24 @@ def opened(answer: str, unsigned_reason: str) -> str:
     return "\n\n".join(filter(None, [answer, unsigned(unsigned_reason)]))
 
 
+def pushed(
+    answer: str, unsigned_reason: str, *, branch: str, files: int, additions: int, deletions: int, saw: str
+) -> str:
+    """What commits on an open pull request's branch are about: its text is somebody's, so all is told here.
+
+    `saw`: as a Markdown list; it comes last.
+    """
+    where = f"{changes(files, additions, deletions)}, on the branch {code_span(one_line(branch, _LINE_CHARACTERS))}."
+    listed = f"{_SAW}\n\n{saw.strip()}" if saw.strip() else ""
+    return "\n\n".join(filter(None, [where, answer.strip(), unsigned(unsigned_reason), listed]))
+
+
+def without_seen(summary: str) -> tuple[str, str]:
+    """A summary, and apart from it the list of what the agent saw; empty where there is none."""
+    before, mark, saw = summary.rpartition(f"\n\n{_SAW}\n\n")
+    return (before, saw) if mark else (summary, "")
+
+
 def unsigned(reason: str) -> str:
     """Empty when there is none."""
     if not reason:
@@ -63,10 +83,22 @@ def merged_already(base: str) -> str:
     return f"{code_span(one_line(base, _LINE_CHARACTERS))} has this change already, so there is nothing to merge."
 
 
-def ended(how: str, answer: str, public: str, next_step: str, *, branch: str = "") -> str:
+def kept_on_branch(branch: str, url: str) -> str:
+    return f"The work so far is on the branch [{code_span(one_line(branch, _LINE_CHARACTERS))}]({url})."
+
+
+def kept_as_patch(url: str) -> str:
+    return f"The work so far is kept as [a patch]({url})."
+
+
+def kept_for_retry() -> str:
+    return "The work so far is kept: `/backspace retry` goes on from there."
+
+
+def ended(how: str, answer: str, public: str, next_step: str, *, branch: str = "", branch_url: str = "") -> str:
     """A run that ended before its work was done. `how` is the outcome's word; `branch` holds what was done."""
     why = f"{public} {next_step}".strip()
-    kept = f"The work so far is on the branch {code_span(branch)}." if branch else ""
+    kept = kept_on_branch(branch, branch_url) if branch else ""
     words = answer.strip()
     if how == "needs_input":
         return "\n\n".join(filter(None, [words or why, kept]))

@@ -1,11 +1,12 @@
 """A pull request: what and why, evidence, and what the agent saw. No I/O."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bot.events import StoredEvent
 from bot.markdown import Where, code_span, cut, one_line, sanitise, sanitise_line
-from bot.model import CheckResult, RunId, RunRequest, Usage, Withheld
+from bot.model import CheckResult, RunId, RunRequest, Seen, Usage
 from bot.runs.view import view_of
 from bot.wording import names
 from bot.wording.amounts import count, duration, used
@@ -31,10 +32,7 @@ class Facts:
     after: Sequence[CheckResult]
     not_run: str
     """Why no checks ran; empty when they did."""
-    comments_shown: int = 0
-    withheld: Withheld = field(default_factory=Withheld)
-    instruction_files: Sequence[str] = ()
-    """Paths, such as CLAUDE.md."""
+    seen: Seen = field(default_factory=Seen)
     config_file: bool = False
     """Whether the repository has a `.github/backspace.yml`."""
     gates: Sequence[str] = ()
@@ -65,7 +63,7 @@ def body(facts: Facts) -> str:
         blocked(view_of(facts.events).refused_hosts),
         unsigned(facts.unsigned_reason),
         _asked(facts, repo),
-        _seen(facts),
+        saw(facts),
         _gates(facts, repo),
         _footer(facts),
     ]
@@ -86,21 +84,58 @@ def _asked(facts: Facts, repo: str) -> str:
     return details("What was asked for", words) if words else ""
 
 
-def _seen(facts: Facts) -> str:
-    withheld = facts.withheld
-    lines = [f"{count(facts.comments_shown, 'comment')} of the thread included"]
-    if withheld.by_others:
-        lines.append(f"{count(withheld.by_others, 'comment')} left out: by people without write access")
-    if withheld.edited_later:
-        lines.append(f"{count(withheld.edited_later, 'comment')} left out: edited after the request")
-    if withheld.hidden_spans:
-        lines.append(f"{count(withheld.hidden_spans, 'hidden passage')} taken out, such as HTML comments")
+def saw(facts: Facts) -> str:
+    """What the agent was shown and what was withheld from it, collapsed."""
+    return details("What the agent saw", saw_list(facts))
+
+
+def saw_list(facts: Facts) -> str:
+    """The same as a plain list, for the end of a run that opens no pull request."""
+    seen, issue = facts.seen, facts.request.issue
+    lines = [f"{count(seen.comments, 'comment')} of the thread included"] if issue else []
+    if seen.linked:
+        lines.append("Included, because the thread names them: " + ", ".join(f"#{number}" for number in seen.linked))
+    if seen.images:
+        lines.append(f"{count(seen.images, 'image')} included")
+    lines += _withheld(seen, "pull request" if issue and issue.is_pull_request else "issue")
     branch = code_span(one_line(facts.request.repo.default_branch, 200)) or "the default branch"
-    files = ", ".join(code_span(one_line(path, 200)) for path in facts.instruction_files)
+    files = ", ".join(code_span(one_line(path, 200)) for path in seen.instructions)
     lines.append(f"Instructions from {branch}: {files or 'none, there is no CLAUDE.md or AGENTS.md'}")
     config = "`.github/backspace.yml`" if facts.config_file else "none, so the defaults hold"
     lines.append(f"Configuration from {branch}: {config}")
-    return details("What the agent saw", "\n".join(f"- {line}" for line in lines))
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _withheld(seen: Seen, thread: str) -> Iterator[str]:
+    """`thread`: what it is, in a word."""
+    withheld = seen.withheld
+    if withheld.thread_text:
+        label = ", or put the label on the issue to vouch for it" if thread == "issue" else ""
+        yield (
+            f"Title and text of the {thread} left out: by somebody without write access. "
+            f"Quote what matters in your comment{label}"
+        )
+    comments = (
+        (withheld.by_others, "by people without write access"),
+        (withheld.by_programs, "by apps"),
+        (withheld.edited_later, "edited after the request"),
+        (withheld.no_room, "older than those there was room for"),
+    )
+    linked = (
+        (withheld.linked_by_others, "by people without write access"),
+        (withheld.linked_changed_later, "changed after the request"),
+        (withheld.linked_no_room, "only the first few are read"),
+    )
+    for number, why in comments:
+        if number:
+            yield f"{count(number, 'comment')} left out: {why}"
+    for number, why in linked:
+        if number:
+            yield f"{count(number, 'linked issue')} left out: {why}"
+    for why, number in Counter(seen.images_left_out).items():
+        yield f"{count(number, 'image')} left out: {one_line(why, _NOTE_CHARACTERS)}"
+    if withheld.hidden_spans:
+        yield f"{count(withheld.hidden_spans, 'hidden passage')} taken out, such as HTML comments"
 
 
 def _gates(facts: Facts, repo: str) -> str:

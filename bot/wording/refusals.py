@@ -10,6 +10,7 @@ from bot.wording.marker import marker
 
 _MAX_PROBLEMS = 20
 _DETAIL_CHARACTERS = 4_000
+_NAME_CHARACTERS = 100
 
 SENTENCES: Mapping[str, str] = {
     "not-authorised": "Only people with write access to this repository can ask Backspace to work on it. "
@@ -26,13 +27,22 @@ SENTENCES: Mapping[str, str] = {
     "Backspace raises `BACKSPACE_DAILY_BUDGET_USD`.",
     "config-invalid": "`.github/backspace.yml` on the default branch cannot be used, and Backspace does not guess.",
     "fork-branch": "This pull request comes from a fork, where Backspace may not push and does not run code. "
-    "Ask on an issue of this repository instead: the change then comes as a pull request of its own.",
-    "pull-request-unsupported": "Backspace cannot work on pull requests yet. Ask on an issue: the change comes as a "
-    "pull request of its own.",
-    "no-checks-possible": "The checks that `.github/backspace.yml` asks for cannot be run here.",
+    "Ask on an issue of this repository instead: the change then comes as a branch and a pull request of its own.",
+    "pull-request-closed": "This pull request is merged or closed, so nothing is pushed to its branch any more. "
+    "Reopen it and ask again, or ask on an issue.",
+    "default-branch": "This pull request's commits would go to the repository's default branch, where Backspace never "
+    "pushes. Ask on an issue: the change then comes as a pull request of its own.",
+    "branch-missing": "This repository has no such branch. Name one that exists: with `--base` in the comment, or as "
+    "`base` in `.github/backspace.yml`.",
+    "branch-moved": "The branch moved on while the run worked, so nothing was pushed to it; the work is kept on a "
+    "branch of its own. Comment `/backspace retry` to do it again from the new head.",
+    "model-unknown": "This server has no price for that model, so it could keep to no budget with it.",
+    "option-unusable": "`--base` and `--draft` are for new pull requests; here the commits go to the branch of this "
+    "one. Ask again without them.",
+    "no-checks-possible": "None of the commands under `checks` in `.github/backspace.yml` can be run here: the sandbox "
+    "does not have the programs that they need. Install them under `setup`.",
     "thread-locked": "This conversation is locked. Unlock it, then ask again.",
 }
-_ALIASES = {"empty-repository": "repository-empty"}
 _UNKNOWN = "Backspace cannot do this here. Whoever runs it finds the reason in the log, under this code."
 
 
@@ -66,7 +76,7 @@ def headline(code: str) -> str:
 
 def sentence(code: str) -> str:
     """What is wrong and what to do, in plain words."""
-    return SENTENCES.get(_ALIASES.get(code, code), _UNKNOWN)
+    return SENTENCES.get(code, _UNKNOWN)
 
 
 def config_problems(invalid: Invalid) -> str:
@@ -82,8 +92,12 @@ def _problem(problem: Problem) -> str:
     return f"- line {problem.line}{key}: {one_line(problem.message, 400)}"
 
 
-def pull_request_unsupported() -> str:
-    return sentence("pull-request-unsupported")
+def model_unknown(model: str, known: Sequence[str]) -> str:
+    """`known`: the models that may be asked for."""
+    named = code_span(one_line(model, _NAME_CHARACTERS))
+    listed = ", ".join(code_span(one_line(name, _NAME_CHARACTERS)) for name in known[:_MAX_PROBLEMS])
+    why = f"This server has no price for {named}, so it could keep to no budget with it." if named else ""
+    return f"{why or sentence('model-unknown')} Models that it knows: {listed}."
 
 
 def budget_used_up(daily_budget_usd: float | None) -> str:

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 import httpx
 import jwt
 
-from tests.fakes.github import FakeGitHub, Issue, Repository, serve
+from tests.fakes.github import EVENTS, FakeGitHub, Issue, Repository, serve
 
 FILES = {
     "README.md": "# Widgets\n",
@@ -133,8 +133,8 @@ class Client:
 
 
 @contextmanager
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    fake = FakeGitHub.create(tmp_path / "github")
+def scene(tmp_path: Path, *, events: Iterable[str] = EVENTS) -> Iterator[Scene]:
+    fake = FakeGitHub.create(tmp_path / "github", events=events)
     repository = fake.add_repo("acme/widgets", FILES)
     fake.add_user("octo", "write")
     fake.add_user("guest", "read")

@@ -3,10 +3,13 @@
 import hashlib
 import hmac
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.fakes.github import NothingSent, sign
+from tests.fakes import github_scene
+from tests.fakes.github import EVENTS, PERMISSIONS, NothingSent, Refusal, sign
 from tests.fakes.github_scene import SECRET, Client, Receiver, Scene, eventually
 from tests.shared_data import SHARED_DATA, needs_shared_data
 
@@ -69,11 +72,93 @@ def test_a_comment_on_a_pull_request_says_so(scene: Scene, receiver: Receiver) -
     pull = scene.fake.open_pull("octo", "A pull", head="topic")
     scene.fake.comment(pull, "octo", "/backspace go on")
     scene.fake.review_comment(pull, "octo", "/backspace here", path="a", line=1)
-    on_thread, on_line = receiver.received
+    _, on_thread, on_line, _ = receiver.received
     assert on_thread.payload["issue"]["pull_request"]["url"].endswith(f"/pulls/{pull.number}")
     assert on_line.headers["x-github-event"] == "pull_request_review_comment"
     assert on_line.payload["pull_request"]["head"]["ref"] == "topic"
     assert on_line.payload["comment"]["path"] == "a"
+    assert on_line.payload["comment"]["diff_hunk"] == "@@ -0,0 +1 @@\n+b"
+
+
+def test_a_review_is_told_comment_by_comment_and_then_whole(scene: Scene, receiver: Receiver) -> None:
+    scene.fake.commit("acme/widgets", "topic", {"src/a.py": "print(1)\nprint(2)\nprint(3)\n"})
+    pull = scene.fake.open_pull("octo", "A pull", head="topic")
+    said = [("src/a.py", 2, "one"), ("src/a.py", 3, "two")]
+    told = scene.fake.submit_review(pull, "octo", said, body="Two things", event="REQUEST_CHANGES")
+    scene.fake.review_comment(pull, "octo", "alone", path="src/a.py", line=3)
+    assert [(one.outgoing.event, one.outgoing.action) for one in told] == [
+        ("pull_request_review_comment", "created"),
+        ("pull_request_review_comment", "created"),
+        ("pull_request_review", "submitted"),
+    ]
+    first, second, whole = (one.outgoing.payload for one in told)
+    number = whole["review"]["id"]
+    assert [one["comment"]["pull_request_review_id"] for one in (first, second)] == [number, number]
+    assert (whole["review"]["state"], whole["review"]["body"]) == ("changes_requested", "Two things")
+    assert second["comment"]["diff_hunk"] == "@@ -1 +1,3 @@\n print(1)\n+print(2)\n+print(3)"
+    *_, alone, made_of_it = (one.payload for one in receiver.received)
+    assert alone["comment"]["pull_request_review_id"] == made_of_it["review"]["id"] != number
+    assert made_of_it["review"]["body"] is None
+
+
+def test_a_pull_request_moves_and_ends_as_on_github(scene: Scene, receiver: Receiver) -> None:
+    fake = scene.fake
+    fake.commit("acme/widgets", "topic", {"a": "b"})
+    pull = fake.open_pull("octo", "A pull", f"Closes #{scene.issue.number}", head="topic")
+    sha = fake.push("topic", {"a": "c"}, "octo")
+    assert pull.pull is not None
+    assert pull.pull.head_sha == sha
+    fake.close_pull(pull, "octo")
+    fake.reopen_pull(pull, "octo")
+    fake.close_pull(pull, "octo", merged=True)
+    told = [(one.headers["x-github-event"], one.payload["action"]) for one in receiver.received]
+    assert told == [
+        ("pull_request", "opened"),
+        ("pull_request", "synchronize"),
+        ("pull_request", "closed"),
+        ("pull_request", "reopened"),
+        ("pull_request", "closed"),
+        ("issues", "closed"),
+    ]
+    moved, closed, _, merged, _ = (one.payload for one in receiver.received[1:])
+    assert (moved["after"], moved["pull_request"]["head"]["sha"]) == (sha, sha)
+    assert [one["pull_request"]["merged"] for one in (closed, merged)] == [False, True]
+    assert merged["pull_request"]["merged_by"]["login"] == "octo"
+    assert fake.file("a", "main") == b"c"
+    assert scene.issue.state == "closed"
+
+
+def test_pull_requests_in_conflict_cannot_be_merged(scene: Scene) -> None:
+    scene.fake.commit("acme/widgets", "topic", {"README.md": "# Ours\n"})
+    pull = scene.fake.open_pull("octo", "A pull", head="topic")
+    scene.fake.push("main", {"README.md": "# Theirs\n"}, "octo")
+    with pytest.raises(Refusal):
+        scene.fake.close_pull(pull, "octo", merged=True)
+    assert pull.state == "open"
+
+
+def test_what_the_app_does_to_a_pull_request_is_told_to_it(scene: Scene, client: Client, receiver: Receiver) -> None:
+    fake = scene.fake
+    first, second = (fake.commit("acme/widgets", name, {"a": name}) for name in ("topic", "next"))
+    client("POST", "/pulls", json={"title": "Ours", "head": "topic", "base": "main", "body": ""})
+    client("PATCH", "/git/refs/heads/topic", json={"sha": second, "force": True})
+    fake.wait_until(lambda: len(receiver.received) == 2, "both deliveries")
+    fake.settle()
+    opened, moved = sorted((one.payload for one in receiver.received), key=lambda one: str(one["action"]))
+    assert (opened["action"], opened["sender"]["type"]) == ("opened", "Bot")
+    assert (moved["action"], moved["before"], moved["after"]) == ("synchronize", first, second)
+    fake.assert_clean()
+
+
+def test_a_check_of_github_actions_is_told(scene: Scene, receiver: Receiver) -> None:
+    sha = scene.fake.commit("acme/widgets", "topic", {"a": "b"})
+    pull = scene.fake.open_pull("octo", "A pull", head="topic")
+    delivery = scene.fake.check_run(sha, "tests (3.12)", "failure", {"title": "2 failed", "summary": "test_a, test_b"})
+    check = delivery.outgoing.payload["check_run"]
+    assert (delivery.outgoing.event, delivery.outgoing.action) == ("check_run", "completed")
+    assert (check["app"]["slug"], check["status"], check["conclusion"]) == ("github-actions", "completed", "failure")
+    assert (check["head_sha"], check["name"], check["output"]["summary"]) == (sha, "tests (3.12)", "test_a, test_b")
+    assert [one["number"] for one in check["pull_requests"]] == [pull.number]
 
 
 def test_the_apps_own_comment_comes_back_to_it_as_a_bots(scene: Scene, client: Client, receiver: Receiver) -> None:
@@ -151,6 +236,11 @@ def test_a_receiver_that_is_away_is_a_failed_delivery(scene: Scene, receiver: Re
 # Shapes
 
 
+def test_the_stand_in_grants_and_tells_what_the_app_asks_for() -> None:
+    manifest = yaml.safe_load((Path(__file__).resolve().parents[2] / "app.yml").read_text())
+    assert (manifest["default_permissions"], manifest["default_events"]) == (dict(PERMISSIONS), list(EVENTS))
+
+
 @needs_shared_data
 @pytest.mark.parametrize(
     ("event", "action"),
@@ -160,22 +250,28 @@ def test_a_receiver_that_is_away_is_a_failed_delivery(scene: Scene, receiver: Re
         pytest.param("issues", "labeled", id="label"),
         pytest.param("pull_request_review_comment", "created", id="review comment"),
         pytest.param("installation", "created", id="installation"),
+        pytest.param("pull_request_review", "submitted", id="review"),
+        pytest.param("pull_request", "opened", id="opened pull request"),
+        pytest.param("pull_request", "synchronize", id="moved pull request"),
+        pytest.param("pull_request", "closed", id="closed pull request"),
+        pytest.param("pull_request", "reopened", id="reopened pull request"),
+        pytest.param("pull_request", "labeled", id="labelled pull request"),
+        pytest.param("check_run", "completed", id="check"),
+        pytest.param("check_suite", "completed", id="checks"),
     ],
 )
-def test_a_delivery_has_the_fields_of_a_recorded_one(scene: Scene, receiver: Receiver, event: str, action: str) -> None:
-    fake = scene.fake
-    fake.commit("acme/widgets", "topic", {"a": "b"})
-    pull = fake.open_pull("octo", "A pull", head="topic")
-    comment = fake.comment(scene.issue, "octo", "x")
-    fake.edit_comment(comment.comment_id, "octo", "y")
-    fake.label_issue(scene.issue, "octo", "backspace")
-    fake.review_comment(pull, "octo", "z", path="a")
-    fake.tell_installed(scene.installation_id, "octo")
-    ours = next(
-        one.payload
-        for one in receiver.received
-        if one.headers["x-github-event"] == event and one.payload["action"] == action
-    )
+def test_a_delivery_has_the_fields_of_a_recorded_one(tmp_path: Path, event: str, action: str) -> None:
+    with (
+        github_scene.scene(tmp_path, events=(*EVENTS, "check_suite")) as scene,
+        github_scene.receiver() as receiver,
+    ):
+        scene.fake.webhook(receiver.url, SECRET)
+        _act(scene)
+        ours = next(
+            one.payload
+            for one in receiver.received
+            if one.headers["x-github-event"] == event and one.payload["action"] == action
+        )
     recorded = json.loads((SHARED_DATA / "github" / "webhook-payloads.json").read_text())
     theirs = next(
         example
@@ -185,6 +281,23 @@ def test_a_delivery_has_the_fields_of_a_recorded_one(scene: Scene, receiver: Rec
         if example["action"] == action
     )
     assert _missing(theirs, ours) == set()
+
+
+def _act(scene: Scene) -> None:
+    """Somebody does everything that is told."""
+    fake = scene.fake
+    fake.commit("acme/widgets", "topic", {"a": "b"})
+    pull = fake.open_pull("octo", "A pull", head="topic")
+    comment = fake.comment(scene.issue, "octo", "x")
+    fake.edit_comment(comment.comment_id, "octo", "y")
+    fake.label_issue(scene.issue, "octo", "backspace")
+    fake.review_comment(pull, "octo", "z", path="a")
+    fake.tell_installed(scene.installation_id, "octo")
+    fake.label_issue(pull, "octo", "bug")
+    sha = fake.push("topic", {"a": "c"}, "octo")
+    fake.check_run(sha, "tests", "failure")
+    fake.close_pull(pull, "octo")
+    fake.reopen_pull(pull, "octo")
 
 
 _FREE = {"permissions", "reactions"}

@@ -195,6 +195,60 @@ class TestThread:
         assert [comment.body for comment in seen] == [str(number) for number in range(150)]
 
 
+class TestOtherThreads:
+    async def test_an_issue_is_read_as_it_is_now(self, scene: Scene) -> None:
+        scene.fake.edit_issue(scene.issue, "octo", body="Make them three.")
+        found = await scene.client.threads.thread(scene.at, scene.issue.number)
+        assert found
+        issue = found.issue
+        assert (issue.title, issue.body, issue.author) == ("Widgets are too small", "Make them three.", scene.actor)
+        assert (found.author_type, issue.is_pull_request) == ("User", False)
+        scene.fake.assert_clean()
+
+    async def test_a_pull_request_is_known_as_one(self, scene: Scene) -> None:
+        scene.fake.commit(scene.repository, "topic", {"README.md": "# More widgets\n"})
+        pull = scene.fake.open_pull("octo", "More", head="topic")
+        found = await scene.client.threads.thread(scene.at, pull.number)
+        assert found
+        assert found.issue.is_pull_request
+
+    async def test_none_of_that_number(self, scene: Scene) -> None:
+        assert await scene.client.threads.thread(scene.at, 4711) is None
+
+    async def test_a_deleted_one_is_none(self, scene: Scene) -> None:
+        scene.issue.deleted = True
+        assert await scene.client.threads.thread(scene.at, scene.issue.number) is None
+
+
+class TestPullRequest:
+    async def test_its_changes(self, scene: Scene) -> None:
+        scene.fake.commit(scene.repository, "topic", {"README.md": "# More widgets\n", "new.bin": b"\0\1"})
+        pull = scene.fake.open_pull("octo", "More", head="topic")
+        readme, binary = await scene.client.threads.changed_files(scene.at, pull.number)
+        assert (readme.path, readme.status, readme.additions, readme.deletions) == ("README.md", "modified", 1, 1)
+        assert "+# More widgets" in readme.patch
+        assert (binary.path, binary.status, binary.patch) == ("new.bin", "added", "")
+        scene.fake.assert_clean()
+
+    async def test_its_review_comments_by_thread_up_to_the_trigger(self, scene: Scene) -> None:
+        scene.fake.commit(scene.repository, "topic", {"README.md": "# More widgets\n"})
+        pull = scene.fake.open_pull("octo", "More", head="topic")
+        forge, octo = scene.fake._parts.forge, scene.fake.user("octo")
+        first = forge.review_comment(scene.repository, pull, octo, "one", path="README.md", line=1, reply_to=None)
+        reply = forge.review_comment(
+            scene.repository, pull, octo, "two", path="README.md", line=1, reply_to=first.subject.id
+        )
+        trigger = scene.fake.clock()
+        scene.fake.clock.advance(60)
+        forge.review_comment(scene.repository, pull, octo, "three", path="README.md", line=1, reply_to=None)
+        seen = await scene.client.threads.review_comments(scene.at, pull.number, trigger)
+        assert [(one.comment.id, one.comment.body, one.thread_id) for one in seen] == [
+            (first.subject.id, "one", first.subject.id),
+            (reply.subject.id, "two", first.subject.id),
+        ]
+        scene.fake.assert_clean()
+
+
 class TestLabels:
     async def test_are_made_once(self, scene: Scene) -> None:
         assert await scene.client.create_label(scene.at, "backspace", "5319e7", "Starts a run")

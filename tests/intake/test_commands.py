@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.intake.commands import Command, Run, Word, find
+from bot.intake.options import Mistake
+from bot.model import Options
 from tests.intake.unhurried import unhurried
 
 FENCE = "```"
@@ -159,6 +161,34 @@ def test_what_follows_the_first_command_is_the_prompt(
     assert find(body.replace("\n", line_end), command="/backspace") == Run(expected)
 
 
+# What may stand behind the command on its line, and what it comes to when text follows.
+MEANINGS = {
+    "fix it": Run("fix it\n\ntext"),
+    "": Run("text"),
+    "stop": Word.STOP,
+    " Retry ": Word.RETRY,
+    "status": Word.STATUS,
+    "help": Word.HELP,
+    "stop it": Run("stop it\n\ntext"),
+    "--help": Word.HELP,
+    "--draft": Run("text", Options(draft=True)),
+    "--base dev fix": Run("fix\n\ntext", Options(base="dev")),
+    "—budget $3 fix": Run("fix\n\ntext", Options(budget_usd=3)),
+    "--add more": Run("more\n\ntext", further=True),
+    "fix --this": Run("fix --this\n\ntext"),
+    "-- --this": Run("--this\n\ntext"),
+    "--draft --draft fix": Mistake("`--draft` is given twice."),
+    "--base": Mistake("`--base` needs a value: `--base <branch>`."),
+}
+
+
+@unhurried
+@given(st.lists(SILENT, max_size=4), LEADS, st.sampled_from(sorted(MEANINGS)), st.sampled_from(["\n", "\r\n", "\r"]))
+def test_the_first_command_that_a_reader_sees_counts(before: list[str], lead: str, said: str, line_end: str) -> None:
+    body = "\n\n".join([*before, f"{lead}/backspace {said}", "text"])
+    assert find(body.replace("\n", line_end), command="/backspace") == MEANINGS[said]
+
+
 @unhurried
 @given(st.lists(SILENT, max_size=6), st.sampled_from(["\n", "\r\n"]))
 def test_what_does_not_ask_is_not_found(blocks: list[str], line_end: str) -> None:
@@ -166,7 +196,18 @@ def test_what_does_not_ask_is_not_found(blocks: list[str], line_end: str) -> Non
 
 
 PIECES = (
-    *("/backspace", "/backspace fix", "/backspace stop", "w", " ", "\n", "\n\n", "\r\n"),
+    *(
+        "/backspace",
+        "/backspace fix",
+        "/backspace stop",
+        "/backspace --draft ",
+        "/backspace --",
+        "w",
+        " ",
+        "\n",
+        "\n\n",
+        "\r\n",
+    ),
     *("> ", "- ", "1. ", "#", "```", "~~~", "    ", "`", "*", "|", "[a]: ", "[", "](", "\\", "&amp;"),
     *("<!--", "-->", "<pre>", "</pre>", "<b"),
 )

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.intake.triggers import Command, Ignored, InstallationGone, Installed, Start
+from bot.intake.triggers import (
+    CheckFailed,
+    Command,
+    Further,
+    Ignored,
+    InstallationGone,
+    Installed,
+    Labelled,
+    PullEnded,
+    Start,
+)
 from tests.intake.deliveries import Payload, changed, decided
 from tests.intake.unhurried import unhurried
 from tests.shared_data import SHARED_DATA, needs_shared_data
@@ -22,6 +32,11 @@ IDS = [f"{event}.{payload.get('action', '')}" for event, payload in DELIVERIES]
 INSTALLATION = {"id": 957387, "node_id": "MDIzOkludGVncmF0aW9uSW5zdGFsbGF0aW9uOTU3Mzg3"}
 
 EXPECTED = {
+    "issues.labeled": Labelled,
+    "pull_request.closed": PullEnded,
+    "pull_request.reopened": PullEnded,
+    # The recorded one is named after GitHub Actions and failed.
+    "check_run.completed": CheckFailed,
     "installation.created": Installed,
     "installation.deleted": InstallationGone,
     "installation.suspend": InstallationGone,
@@ -48,29 +63,29 @@ def test_as_recorded(event: str, payload: Payload) -> None:
     assert isinstance(decided(event, installed(payload)), EXPECTED.get(name, Ignored))
 
 
-def test_a_command_in_the_recorded_comment_starts_a_run() -> None:
-    _, payload = asking()[0]
-    decision = decided("issue_comment", payload)
-    assert isinstance(decision, Start)
-    assert decision.request.repo.id == payload["repository"]["id"]
-    assert decision.request.actor.id == payload["sender"]["id"]
-
-
-def test_our_label_on_the_recorded_issue_starts_a_run() -> None:
-    _, payload = asking()[1]
-    decision = decided("issues", payload)
-    assert isinstance(decision, Start)
-    assert decision.request.prompt.startswith(payload["issue"]["title"])
-
-
 ASKING = "/backspace do it"
 
 
 def asking() -> list[tuple[str, Payload]]:
+    """The recorded deliveries in which a person can ask for a run, each doing so."""
     comment, labelling = example("issue_comment.created"), example("issues.labeled")
-    comment["comment"]["body"] = ASKING
+    remark, review = example("pull_request_review_comment.created"), example("pull_request_review.submitted")
+    comment["comment"]["body"] = remark["comment"]["body"] = review["review"]["body"] = ASKING
     labelling["label"]["name"] = "backspace"
-    return [("issue_comment", comment), ("issues", labelling)]
+    return [
+        ("issue_comment", comment),
+        ("issues", labelling),
+        ("pull_request_review_comment", remark),
+        ("pull_request_review", review),
+    ]
+
+
+def test_who_asks_in_a_recorded_delivery_starts_a_run() -> None:
+    for event, payload in asking():
+        decision = decided(event, payload)
+        assert isinstance(decision, Start), event
+        assert decision.request.repo.id == payload["repository"]["id"]
+        assert decision.request.actor.id == payload["sender"]["id"]
 
 
 JUNK: st.SearchStrategy[Any] = st.sampled_from(
@@ -100,17 +115,26 @@ def bent(draw: st.DrawFn) -> tuple[str, Payload]:
             place[key] = deepcopy(draw(JUNK))
         else:
             del place[key]
-    return draw(st.sampled_from([event, event, "issue_comment", "issues"])), payload
+    return draw(st.sampled_from([event, event, "issues", *ASKED_BY])), payload
+
+
+ASKED_BY = {
+    "issue_comment": ("created", "comment"),
+    "pull_request_review_comment": ("created", "comment"),
+    "pull_request_review": ("submitted", "review"),
+}
 
 
 def asks(event: str, payload: Payload) -> bool:
     """Whether a person asks for a run, read off the payload without the code under test."""
-    comment, label = payload.get("comment"), payload.get("label")
-    if (event, payload.get("action")) == ("issue_comment", "created"):
-        return isinstance(comment, dict) and comment.get("body") == ASKING and is_person(comment.get("user"))
-    if (event, payload.get("action")) == ("issues", "labeled"):
+    action, label = payload.get("action"), payload.get("label")
+    if (event, action) == ("issues", "labeled"):
         return isinstance(label, dict) and label.get("name") == "backspace"
-    return False
+    words_of, part = ASKED_BY.get(event, ("", ""))
+    words = payload.get(part)
+    return (
+        action == words_of and isinstance(words, dict) and words.get("body") == ASKING and is_person(words.get("user"))
+    )
 
 
 def is_person(account: object) -> bool:
@@ -122,7 +146,7 @@ def is_person(account: object) -> bool:
 def test_bent_ones_neither_fail_nor_start_what_nobody_asked_for(delivery: tuple[str, Payload]) -> None:
     event, payload = delivery
     decision = decided(event, payload)
-    if isinstance(decision, Start | Command):
+    if isinstance(decision, Start | Command | Further):
         assert asks(event, payload)
         assert is_person(payload["sender"])
         assert payload["installation"]["id"] > 0
@@ -132,4 +156,4 @@ def test_bent_ones_neither_fail_nor_start_what_nobody_asked_for(delivery: tuple[
 @given(st.sampled_from(DELIVERIES), st.sampled_from(["action", "installation", "repository", "sender"]), JUNK)
 def test_what_every_delivery_has_may_be_anything(delivery: tuple[str, Payload], key: str, junk: object) -> None:
     event, payload = delivery
-    assert not isinstance(decided(event, changed(payload, {key: junk})), Start | Command)
+    assert not isinstance(decided(event, changed(payload, {key: junk})), Start | Command | Further)

@@ -26,6 +26,7 @@ instructions: |
 protected_paths: ["infra/**", LICENSE]
 max_changed_files: 10
 max_diff_kb: 64
+ci_fix: 2
 network:
   allow: ["*.example.com", Example.ORG]
 """
@@ -51,6 +52,7 @@ def test_every_key() -> None:
         protected_paths=("infra/**", "LICENSE"),
         max_changed_files=10,
         max_diff_kb=64,
+        ci_fix=2,
         network=Network(allow=("*.example.com", "example.org")),
     )
 
@@ -63,7 +65,7 @@ def test_a_file_of_nothing_has_the_defaults(content: bytes) -> None:
 def test_the_defaults() -> None:
     assert DEFAULTS.draft == "on_failing_checks"
     assert (DEFAULTS.setup, DEFAULTS.checks, DEFAULTS.network.allow) == ((), (), ())
-    assert (DEFAULTS.max_changed_files, DEFAULTS.max_diff_kb) == (100, 1024)
+    assert (DEFAULTS.max_changed_files, DEFAULTS.max_diff_kb, DEFAULTS.ci_fix) == (100, 1024, 0)
 
 
 @pytest.mark.parametrize("draft", [True, False, "on_failing_checks"])
@@ -99,6 +101,9 @@ def test_draft(draft: object) -> None:
         pytest.param("timeout_minutes: 1.5\n", 1, "timeout_minutes", "must be a whole number", id="part of a minute"),
         pytest.param(f"max_diff_kb: {'9' * 5000}\n", 1, "max_diff_kb", "cannot be read", id="a number without end"),
         pytest.param("max_changed_files: 0\n", 1, "max_changed_files", "greater than or equal to 1", id="no files"),
+        pytest.param("ci_fix: 6\n", 1, "ci_fix", "less than or equal to 5", id="rounds without end"),
+        pytest.param("ci_fix: -1\n", 1, "ci_fix", "greater than or equal to 0", id="less than no rounds"),
+        pytest.param("ci_fix: true\n", 1, "ci_fix", "must be a whole number", id="rounds as a truth value"),
         pytest.param("draft: maybe\n", 1, "draft", "must be true, false or on_failing_checks", id="draft"),
         pytest.param("draft: 1\n", 1, "draft", "must be true, false or on_failing_checks", id="draft as a number"),
         pytest.param("base: -f\n", 1, "base", "cannot be the name of a branch", id="base like an option"),

@@ -3,16 +3,18 @@
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.intake.webhook import Delivery, Unreadable, genuine, parse
-from bot.model import Actor
+from bot.intake.webhook import Check, Delivery, DiffPlace, Unreadable, genuine, parse
+from bot.model import Actor, Sha
 from tests.intake.deliveries import GUID, changed, delivered, read, recorded
 from tests.intake.unhurried import unhurried
 
+HEAD = Sha("ec26c3e57ca3a959ca5aad62de7213c562f8c821")
 SECRET = b"It's a Secret to Everybody"
 BODY = b"Hello, World!"
 # https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries#testing-the-webhook-payload-validation
@@ -103,6 +105,85 @@ def test_a_comment_is_read_whole() -> None:
     assert not delivery.comment.by_app
 
 
+def test_a_review_comment_is_read_whole() -> None:
+    delivery = delivered("pull_request_review_comment", recorded("pull_request_review_comment.created"))
+    assert delivery.pull is not None
+    assert (delivery.pull.thread.number, delivery.pull.head_sha) == (8, HEAD)
+    assert delivery.pull.thread.is_pull_request
+    assert delivery.diff_place == DiffPlace(
+        237895671, "README.md", 1, "@@ -1 +1 @@\n-# Hello-World\n+# Hello-Wrold", None
+    )
+
+
+def test_a_review_is_read_as_a_comment_of_when_it_was_submitted() -> None:
+    delivery = delivered("pull_request_review", recorded("pull_request_review.submitted"))
+    assert delivery.review is not None
+    assert (delivery.review.id, delivery.review.author) == (237895671, Actor(2, "hubot"))
+    assert delivery.review.created_at == datetime(2026, 5, 15, 15, 20, 38, tzinfo=UTC)
+    assert delivery.comment is None
+
+
+def test_a_check_is_read_whole() -> None:
+    report = "1 test failed\n\nSee the text.\n\nFAILED test_spelling"
+    read_check = Check(128620228, "test", "github-actions", "failure", HEAD, report)
+    assert delivered("check_run", recorded("check_run.completed")).check == read_check
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"comment.path": 5}, DiffPlace(9, "", 1, "@@", None), id="path is a number"),
+        pytest.param({"comment.path": "a/" * 3_000}, DiffPlace(9, "", 1, "@@", None), id="path longer than any"),
+        pytest.param({"comment.line": "1"}, DiffPlace(9, "a", None, "@@", None), id="line is text"),
+        pytest.param({"comment.line": -1}, DiffPlace(9, "a", None, "@@", None), id="line before the first"),
+        pytest.param({"comment.pull_request_review_id": {}}, DiffPlace(None, "a", 1, "@@", None), id="no review"),
+        pytest.param({"comment.in_reply_to_id": True}, DiffPlace(9, "a", 1, "@@", None), id="answer to nothing"),
+        pytest.param({"comment.diff_hunk": None}, DiffPlace(9, "a", 1, "", None), id="no hunk"),
+        pytest.param(
+            {"comment.diff_hunk": "@@" + "+" * 20_000 + "end"},
+            DiffPlace(9, "a", 1, "…" + "+" * 7_996 + "end", None),
+            id="of a long hunk the end",
+        ),
+    ],
+)
+def test_a_place_in_a_diff_is_what_can_be_read_of_it(changes: dict[str, object], expected: DiffPlace) -> None:
+    comment = {"id": 7, "body": "", "pull_request_review_id": 9, "path": "a", "line": 1, "diff_hunk": "@@"}
+    payload = changed({"action": "created", "comment": comment}, changes)
+    assert delivered("pull_request_review_comment", payload).diff_place == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "changes", "missing"),
+    [
+        pytest.param("pull_request.closed", {"pull_request": None}, "pull", id="no pull request"),
+        pytest.param("pull_request.closed", {"pull_request.number": "8"}, "pull", id="number is text"),
+        pytest.param("pull_request.closed", {"pull_request": [1]}, "pull", id="pull request is a list"),
+        pytest.param("pull_request_review.submitted", {"review": "x"}, "review", id="review is text"),
+        pytest.param("pull_request_review.submitted", {"review.id": None}, "review", id="review without id"),
+        pytest.param("check_run.completed", {"check_run": 5}, "check", id="check is a number"),
+        pytest.param("check_run.completed", {"check_run.id": 0}, "check", id="check of no id"),
+    ],
+)
+def test_a_part_that_cannot_be_read_is_missing(event: str, changes: dict[str, object], missing: str) -> None:
+    delivery = delivered(event.partition(".")[0], recorded(event, changes))
+    assert getattr(delivery, missing) is None
+
+
+def test_what_is_stored_has_an_end() -> None:
+    huge = "x" * 200_000
+    named = {"title": huge, "body": huge}
+    issue = delivered("issues", recorded("issues.labeled", {"issue.title": huge, "issue.body": huge})).issue
+    assert issue is not None
+    assert (len(issue.title), len(issue.body)) == (1_000, 65_536)
+    check_run = {"id": 1, "name": huge, "head_sha": huge, "output": {**named, "summary": huge, "text": huge}}
+    check = delivered("check_run", {"check_run": check_run}).check
+    assert check is not None
+    assert (len(check.name), check.head_sha, len(check.report)) == (255, None, 8_000)
+    label = delivered("issues", recorded("issues.labeled", {"label.name": huge})).label
+    assert label is not None
+    assert len(label.name) == 255
+
+
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
@@ -160,15 +241,19 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-TOP_KEYS = sorted(recorded("issue_comment.created").keys() | recorded("installation.created").keys())
+NAMES = ("issue_comment.created", "pull_request_review_comment.created", "pull_request_review.submitted")
+EVENTS = (*(name.partition(".")[0] for name in NAMES), "issues", "installation", "pull_request", "check_run", "ping")
+WHOLE = {
+    key: value
+    for name in (*NAMES, "installation.created", "check_run.completed")
+    for key, value in recorded(name).items()
+}
 
 
 @unhurried
-@given(
-    event=st.sampled_from(["issue_comment", "issues", "installation", "ping"]), key=st.sampled_from(TOP_KEYS), junk=JSON
-)
+@given(event=st.sampled_from(EVENTS), key=st.sampled_from(sorted(WHOLE)), junk=JSON)
 def test_any_json_in_any_place_is_read(event: str, key: str, junk: object) -> None:
-    assert isinstance(read(event, changed(recorded("issue_comment.created"), {key: junk})), Delivery)
+    assert isinstance(read(event, changed(WHOLE, {key: junk})), Delivery)
 
 
 @unhurried

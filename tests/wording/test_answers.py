@@ -1,6 +1,7 @@
 """Refusals, short answers and ends without a pull request, word for word."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from inline_snapshot import snapshot
@@ -8,8 +9,11 @@ from inline_snapshot import snapshot
 from bot.intake import repo_config
 from bot.intake.access import Denial
 from bot.intake.repo_config import ConfigInvalid
+from bot.model import Outcome, Stage
+from bot.runs.view import view_of
 from bot.wording import amounts, outcomes, refusals, replies
-from tests.run_events import RUN_ID
+from bot.wording.refusals import SENTENCES
+from tests.run_events import BEGUN, RUN_ID, START, complete, reached, stored
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ Asked by `hubot`.\
 """)  # noqa: E501  a line of the comment
 
 
-@pytest.mark.parametrize("code", [*Denial, "config-invalid", "fork-branch", "no-checks-possible", "empty-repository"])
+@pytest.mark.parametrize("code", [*Denial, *SENTENCES])
 def test_every_code_has_a_sentence(code: str) -> None:
     assert refusals.sentence(code) != refusals.sentence("never-heard-of")
     assert refusals.sentence(code).endswith(".")
@@ -118,7 +122,7 @@ The work is kept as a patch, on the run's page.\
             snapshot("""\
 It was stopped. Try again.
 
-The work so far is on the branch `backspace/1-x`.
+The work so far is on the branch [`backspace/1-x`](https://github.com/octo/here/tree/backspace/1-x).
 
 The agent's last words:
 
@@ -131,7 +135,8 @@ Half way\
     ],
 )
 def test_ends_before_the_work_was_done(how: str, answer: str, branch: str, said: str) -> None:
-    assert outcomes.ended(how, answer, "It was stopped.", "Try again.", branch=branch) == said
+    url = f"https://github.com/octo/here/tree/{branch}"
+    assert outcomes.ended(how, answer, "It was stopped.", "Try again.", branch=branch, branch_url=url) == said
 
 
 def test_no_changes_has_a_reason_or_says_that_it_has_none() -> None:
@@ -146,40 +151,37 @@ def test_help_lists_every_command() -> None:
 
 | Comment | What happens |
 | --- | --- |
-| `/backspace <what to do>` | It works on this and opens a pull request |
+| `/backspace <what to do>` on an issue | It works on this and opens a pull request, or goes on with the one it opened |
+| the same on a pull request, or in a review of one | It works on this and pushes commits to the pull request's branch |
+| `/backspace --add <more>` | The agent that is at work in this thread is told more |
 | `/backspace stop` | The latest run of this thread ends; its work is kept |
 | `/backspace retry` | The latest run of this thread is tried again |
 | `/backspace status` | Where the latest run of this thread stands |
 | `/backspace help` | This |
 
-The command starts a line. The label `backspace` on an issue asks for what the issue says.
-Only people with write access can ask.\
-""")
+| Option | Means | Example |
+| --- | --- | --- |
+| `--base` | the branch that the pull request goes to; issues only | `/backspace --base release-2 Fix the crash` |
+| `--model` | the model that does the work | `/backspace --model claude-opus-5-5 Fix the crash` |
+| `--budget` | the most that it may cost, in US dollars | `/backspace --budget 1.50 Fix the crash` |
+| `--draft` | the pull request is opened as a draft; issues only | `/backspace --draft Fix the crash` |
+| `--add` | what follows is for the agent at work | `/backspace --add Mind the empty list, too` |
+
+The command starts a line; what follows it, also in further lines, is what to do. Several commands in one review make one run. The label `backspace` on an issue asks for what the issue says. Only people with write access can ask.\
+""")  # noqa: E501  a line of the comment
 
 
 def test_short_answers() -> None:
     assert [
-        replies.stopping(RUN_ID),
-        replies.retrying(RUN_ID),
-        replies.retrying(RUN_ID, 2),
+        replies.handed_over(RUN_ID, "https://bot.example/runs/0f1e2d3c"),
         replies.no_run(),
         replies.already_ended(RUN_ID),
         replies.still_running(RUN_ID),
-        replies.edited_comment(),
-        replies.same_request(RUN_ID),
     ] == snapshot(
         [
             """\
 <!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
-Stopping it. What was done so far is kept.\
-""",
-            """\
-<!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
-Trying again.\
-""",
-            """\
-<!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
-Trying again: queued, 2 ahead.\
+Handed to the agent that is at work, in [this run](https://bot.example/runs/0f1e2d3c).\
 """,
             "There is no run in this thread yet. Ask for one with `/backspace <what to do>`.",
             """\
@@ -190,13 +192,82 @@ The latest run of this thread has ended. `/backspace retry` tries it again.\
 <!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
 The latest run of this thread is still at work.\
 """,
-            "An edited comment starts nothing: nobody's words may change under a request. Comment `/backspace` anew.",
-            """\
-<!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
-This was asked for already; the run above is about it.\
-""",
         ]
     )
+
+
+def test_a_command_line_that_cannot_be_read() -> None:
+    said = replies.mistake("`--frobnicate` is not an option, @octocat <!-- backspace:run=2 -->", "/robot")
+    assert said == snapshot("""\
+**Not understood**, so nothing was started.
+
+`--frobnicate` is not an option, `@octocat`
+
+Options stand right behind the command, before what to do:
+
+| Option | Means | Example |
+| --- | --- | --- |
+| `--base` | the branch that the pull request goes to; issues only | `/robot --base release-2 Fix the crash` |
+| `--model` | the model that does the work | `/robot --model claude-opus-5-5 Fix the crash` |
+| `--budget` | the most that it may cost, in US dollars | `/robot --budget 1.50 Fix the crash` |
+| `--draft` | the pull request is opened as a draft; issues only | `/robot --draft Fix the crash` |
+| `--add` | what follows is for the agent at work | `/robot --add Mind the empty list, too` |\
+""")
+
+
+def test_the_state_of_a_run_in_one_line() -> None:
+    begun = (BEGUN, reached(Stage.AUTHORIZING))
+    now = START + timedelta(seconds=95)
+    ended = complete(Outcome.COMMITS_PUSHED, "", "https://github.com/octo/here/pull/13")
+    lines = [
+        replies.status(RUN_ID, view_of(stored(*begun)), "URL", now, ahead=2),
+        replies.status(RUN_ID, view_of(stored(*begun, reached(Stage.CODING))), "URL", now),
+        replies.status(RUN_ID, view_of(stored(*begun, ended)), "URL", now),
+    ]
+    assert [line.partition("\n")[2] for line in lines] == snapshot(
+        [
+            "The latest run waits: **queued, 2 ahead** · 1m 35s · used $0.00 · [the run](URL)",
+            "The latest run is under way: **Write the change** · 1m 35s · used $0.00 · [the run](URL)",
+            "The latest run ended: **commits pushed** · 20s · used $0.00 · <https://github.com/octo/here/pull/13> · [the run](URL)",  # noqa: E501  a line of the comment
+        ]
+    )
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
+    assert refusals.model_unknown("gpt-x`@octocat", ["a-model", "b-model"]) == snapshot(
+        "This server has no price for ``gpt-x`@octocat``, so it could keep to no budget with it. Models that it knows: `a-model`, `b-model`."  # noqa: E501  a line of the comment
+    )
+
+
+def test_pushed_commits() -> None:
+    saw = "- 2 comments of the thread included\n- Instructions from `main`: `CLAUDE.md`"
+    said = outcomes.pushed(
+        "Fixed it.\n\nWhat the agent saw:\n\nnothing",
+        "unsigned",
+        branch="topic",
+        files=1,
+        additions=2,
+        deletions=0,
+        saw=saw,
+    )
+    assert said == snapshot("""\
+1 file changed, +2 −0, on the branch `topic`.
+
+Fixed it.
+
+What the agent saw:
+
+nothing
+
+GitHub does not show this commit as verified (`unsigned`).
+
+What the agent saw:
+
+- 2 comments of the thread included
+- Instructions from `main`: `CLAUDE.md`\
+""")
+    assert outcomes.without_seen(said) == (said.removesuffix(f"\n\nWhat the agent saw:\n\n{saw}"), saw)
+    assert outcomes.without_seen("Fixed it.") == ("Fixed it.", "")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The one comment of a run, word for word."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from markdown_it import MarkdownIt
 from bot import events as ev
 from bot.model import Outcome, Stage, When
 from bot.runs.view import EGRESS_REFUSED, view_of
+from bot.wording import outcomes
 from bot.wording.comment import MAX_CHARACTERS, Frame, first_comment, progress_comment
 from tests.run_events import BEGUN, RUN_ID, START, check, complete, reached, stored
 
@@ -45,16 +47,125 @@ def test_the_first_words() -> None:
 - ▫️ Push the branch
 - ▫️ Open the pull request
 
-[Follow the run](https://bot.example/runs/0f1e2d3c) · comment `/backspace stop` to end it\
+[Follow the run](https://bot.example/runs/0f1e2d3c) · `/backspace --add <more>` tells the agent at work more · `/backspace stop` ends it\
+""")  # noqa: E501  a line of the comment
+
+
+@pytest.mark.parametrize(
+    ("ahead", "first", "last"),
+    [
+        pytest.param(
+            0,
+            snapshot("**Queued, next in line** · 1m 35s"),
+            snapshot("[Follow the run](https://bot.example/runs/0f1e2d3c) · `/backspace stop` ends this"),
+            id="next",
+        ),
+        pytest.param(
+            2,
+            snapshot("**Queued, 2 ahead** · 1m 35s"),
+            snapshot(
+                "[Follow the run](https://bot.example/runs/0f1e2d3c) · `/backspace --add <more>` tells the agent at work more · `/backspace stop` ends this"  # noqa: E501  a line of the comment
+            ),
+            id="behind-others-of-its-thread",
+        ),
+    ],
+)
+def test_a_waiting_run_says_how_many_come_first_and_what_can_be_done(ahead: int, first: str, last: str) -> None:
+    frame = Frame(RUN_ID, "octo/here", URL, queue_ahead=ahead)
+    said = _said(BEGUN, reached(Stage.AUTHORIZING), frame=frame)
+    assert said.splitlines()[1] == first
+    assert said.splitlines()[-1] == last
+    assert "⏳" not in said
+
+
+def test_a_run_that_failing_checks_asked_for_says_so_first() -> None:
+    frame = replace(FRAME, checks_round=2)
+    assert _said(*_CODING, frame=frame).splitlines()[1] == snapshot(
+        "**Backspace is on it** after failing checks, round 2 · 1m 35s · used $0.00 of $3.00"
+    )
+    end = complete(Outcome.COMMITS_PUSHED, "", _PR.pr_url)
+    assert _said(*_CODING, end, frame=frame).splitlines()[1] == snapshot(
+        "**Pushed commits** after failing checks, round 2: [#13](https://github.com/octo/here/pull/13)"
+    )
+
+
+def test_pushed_commits_link_to_the_pull_request_and_tell_apart_what_the_agent_saw() -> None:
+    summary = outcomes.pushed(
+        "Guards against `None`, thanks @octocat.",
+        "",
+        branch="topic",
+        files=2,
+        additions=12,
+        deletions=4,
+        saw="- 2 comments of the thread included",
+    )
+    checks = (check("pytest -q", 1, When.BEFORE), check("pytest -q", 0, When.AFTER))
+    assert _said(*_CODING, *checks, complete(Outcome.COMMITS_PUSHED, summary, _PR.pr_url)) == snapshot("""\
+<!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
+**Pushed commits**: [#13](https://github.com/octo/here/pull/13)
+
+2 files changed, +12 −4, on the branch `topic`.
+
+Guards against `None`, thanks `@octocat`.
+
+| Command | Exit code before | Exit code after | Time |
+| --- | --- | --- | --- |
+| `pytest -q` | ❌ 1 | ✅ 0 | 3.2 s |
+
+6m 12s · used $0.84 of $3.00 · model `a-model` · [the run with its log](https://bot.example/runs/0f1e2d3c)
+
+<details>
+<summary>What the agent saw</summary>
+
+- 2 comments of the thread included
+
+</details>
+
+<details>
+<summary>What was done</summary>
+
+- ✅ Check who asks (10s)
+- ✅ Clone the repository (10s)
+- ✅ Prepare the sandbox (10s)
+- ✅ Write the change (30s)
+- ▫️ Run the checks: skipped
+- ▫️ Commit: skipped
+- ▫️ Push the branch: skipped
+
+</details>\
 """)
 
 
-@pytest.mark.parametrize(("ahead", "words"), [(0, "**Queued, next in line**"), (2, "**Queued, 2 ahead**")])
-def test_a_waiting_run_says_how_many_come_first(ahead: int, words: str) -> None:
-    frame = Frame(RUN_ID, "octo/here", URL, queue_ahead=ahead)
-    said = _said(BEGUN, reached(Stage.AUTHORIZING), frame=frame)
-    assert words in said
-    assert "⏳" not in said
+def test_a_run_that_nobody_in_the_thread_stopped_says_why() -> None:
+    frame = replace(FRAME, stop_reason="The app was suspended on this account.")
+    words = "The agent was stopped. Comment `/backspace retry`: it goes on from the work so far."
+    said = _said(*_CODING, complete(Outcome.STOPPED, words), frame=frame)
+    assert said.partition("\n\n<details>")[0] == snapshot("""\
+<!-- backspace:run=0f1e2d3c-4b5a-4678-9abc-def012345678 -->
+**Stopped**
+
+The app was suspended on this account.
+
+The agent was stopped. Comment `/backspace retry`\\: it goes on from the work so far.
+
+6m 12s · used $0.84 of $3.00 · model `a-model` · [the run with its log](https://bot.example/runs/0f1e2d3c)\
+""")
+
+
+def test_checks_that_cannot_be_run_are_no_evidence() -> None:
+    checks = [check("tox", 127, when, "sh: tox: not found") for when in When]
+    said = _said(*_CODING, *checks, _PR, complete(Outcome.PULL_REQUEST, "Done.", _PR.pr_url))
+    assert "`no-checks-possible`: None of the commands under `checks`" in said
+    one_runs = [*checks, check("ls", 0, When.AFTER)]
+    assert "no-checks-possible" not in _said(*_CODING, *one_runs, complete(Outcome.PULL_REQUEST))
+
+
+def test_another_command_is_named_as_it_is_here() -> None:
+    frame = replace(FRAME, command="/robot")
+    failed = ev.ErrorReport("agent-killed", "Killed. Comment `/backspace retry`.", recoverable=False)
+    said = _said(*_CODING, failed, complete(Outcome.FAILED, failed.message), frame=frame)
+    assert "/backspace" not in said
+    assert "Comment `/robot retry`." in said
 
 
 def test_at_work() -> None:
@@ -91,8 +202,8 @@ The agent's list, 1 of 3 done:
 > raise
 > ```
 
-[Follow the run](https://bot.example/runs/0f1e2d3c) · comment `/backspace stop` to end it\
-""")
+[Follow the run](https://bot.example/runs/0f1e2d3c) · `/backspace --add <more>` tells the agent at work more · `/backspace stop` ends it\
+""")  # noqa: E501  a line of the comment
 
 
 def test_a_pull_request_with_evidence() -> None:

@@ -17,6 +17,7 @@ from bot.model import (
     Repo,
     RunId,
     RunRequest,
+    Seen,
     TriggerKind,
     Usage,
     When,
@@ -47,9 +48,7 @@ FACTS = Facts(
     before=(CheckResult("pytest -q", 1, 2.0, When.BEFORE, "1 failed"),),
     after=(CheckResult("pytest -q", 0, 2.5, When.AFTER, "3 passed"),),
     not_run="",
-    comments_shown=2,
-    withheld=Withheld(by_others=1, edited_later=1, hidden_spans=3),
-    instruction_files=("CLAUDE.md",),
+    seen=Seen(comments=2, instructions=("CLAUDE.md",), withheld=Withheld(by_others=1, edited_later=1, hidden_spans=3)),
     config_file=True,
     usage=Usage(cost_usd=0.84),
     budget_usd=3.0,
@@ -110,9 +109,7 @@ def test_nothing_could_be_run() -> None:
         after=(),
         not_run="the repository names no `checks` in `.github/backspace.yml`",
         events=(),
-        withheld=Withheld(),
-        instruction_files=(),
-        comments_shown=0,
+        seen=Seen(),
         config_file=False,
         gates=("3 files, 12 kB: within the limits",),
         unsigned_reason="unsigned",
@@ -142,7 +139,6 @@ Fixes `#3`
 <details>
 <summary>What the agent saw</summary>
 
-- 0 comments of the thread included
 - Instructions from `main`: none, there is no CLAUDE.md or AGENTS.md
 - Configuration from `main`: none, so the defaults hold
 
@@ -157,6 +153,58 @@ Fixes `#3`
 
 Requested by `api` · 6m 12s · used $0.84 of $3.00 · model `a-model` · [the run](https://bot.example/runs/0f1e2d3c)\
 """)
+
+
+ALL_SEEN = Seen(
+    comments=1,
+    linked=(4, 9),
+    images=2,
+    images_left_out=("larger than 5 MB", "not an image", "larger than 5 MB"),
+    withheld=Withheld(
+        by_others=2,
+        edited_later=1,
+        hidden_spans=1,
+        thread_text=1,
+        by_programs=3,
+        no_room=12,
+        linked_by_others=1,
+        linked_changed_later=1,
+        linked_no_room=2,
+    ),
+)
+
+
+def test_all_that_the_agent_saw_and_did_not_see_is_listed() -> None:
+    assert pull_request.saw(replace(FACTS, seen=ALL_SEEN)) == snapshot("""\
+<details>
+<summary>What the agent saw</summary>
+
+- 1 comment of the thread included
+- Included, because the thread names them: #4, #9
+- 2 images included
+- Title and text of the issue left out: by somebody without write access. Quote what matters in your comment, or put the label on the issue to vouch for it
+- 2 comments left out: by people without write access
+- 3 comments left out: by apps
+- 1 comment left out: edited after the request
+- 12 comments left out: older than those there was room for
+- 1 linked issue left out: by people without write access
+- 1 linked issue left out: changed after the request
+- 2 linked issues left out: only the first few are read
+- 2 images left out: larger than 5 MB
+- 1 image left out: not an image
+- 1 hidden passage taken out, such as HTML comments
+- Instructions from `main`: none, there is no CLAUDE.md or AGENTS.md
+- Configuration from `main`: `.github/backspace.yml`
+
+</details>\
+""")  # noqa: E501  a line of the comment
+
+
+def test_on_a_pull_request_no_label_vouches_for_its_text() -> None:
+    on_pull = replace(REQUEST, issue=replace(ISSUE, is_pull_request=True))
+    said = pull_request.saw(replace(FACTS, request=on_pull, seen=Seen(withheld=Withheld(thread_text=1))))
+    assert "Title and text of the pull request left out" in said
+    assert "label" not in said
 
 
 def test_a_failing_check_shows_its_output() -> None:

@@ -12,6 +12,11 @@ Inside a test::
         delivery = fake.comment(issue, "octo", "/backspace do it")   # blocks until it is answered
         assert delivery.status == 202
         fake.wait_until(lambda: bool(fake.pulls()), "a pull request")
+        (pull,) = fake.pulls()
+        fake.submit_review(pull, "octo", [("README.md", 1, "/backspace say more")])
+        sha = fake.push(pull.pull.head_ref, {"README.md": "# More\\n"}, "octo")    # the pull request's head moves
+        fake.check_run(sha, "tests", "failure", {"summary": "1 failed"})           # of GitHub Actions
+        fake.close_pull(pull, "octo", merged=True)
         fake.assert_clean()                           # nothing that GitHub would not have understood
 
 The app's settings: `fake.identity.id`, `.client_id`, `.slug`, `.bot`, `.private_key_pem`; `fake.api_url`
@@ -19,6 +24,7 @@ The app's settings: `fake.identity.id`, `.client_id`, `.slug`, `.bot`, `.private
 As a process: `python -m tests.fakes.github --help`.
 """
 
+from tests.fakes.github.answers import Refusal
 from tests.fakes.github.fake import API_PREFIX, EVENTS, PERMISSIONS, FakeGitHub
 from tests.fakes.github.faults import Fault, Plan
 from tests.fakes.github.hooks import Delivery, Outgoing, sign
@@ -44,6 +50,7 @@ __all__ = [
     "NothingSent",
     "Outgoing",
     "Plan",
+    "Refusal",
     "Repository",
     "Role",
     "Serving",

@@ -189,6 +189,8 @@ def _permissions_of(role: Role) -> dict[str, str]:
         "workflows": level,
         "issues": "write",
         "pull_requests": "write",
+        "actions": level,
+        "checks": level,
     }
 
 

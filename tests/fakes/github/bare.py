@@ -325,6 +325,13 @@ class Bare:
         content = "\n".join(lines) + "\n\n" + message
         return self._text("hash-object", "-t", "commit", "-w", "--stdin", stdin=content.encode())
 
+    def merged_tree(self, one: str, other: str) -> str | None:
+        """The tree of both; None when they conflict."""
+        try:
+            return self._text("merge-tree", "--write-tree", one, other)
+        except GitFailed:
+            return None
+
     def update_ref(self, name: str, new: str, old: str | None = None) -> None:
         self._run("update-ref", name, new, *([old] if old is not None else []))
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import ASGIApp
 
 from tests.fakes.github.access import Access
+from tests.fakes.github.assets import Assets
 from tests.fakes.github.audit import Audit
 from tests.fakes.github.faults import Fault, Faults, Plan
 from tests.fakes.github.forge import Forge
@@ -34,8 +35,16 @@ PERMISSIONS: Mapping[str, str] = {
     "contents": "write",
     "issues": "write",
     "pull_requests": "write",
+    "checks": "read",
 }
-EVENTS = ("issues", "issue_comment", "pull_request_review_comment")
+EVENTS = (
+    "issues",
+    "issue_comment",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "check_run",
+)
 
 _NOT_LISTENING = "http://github.invalid"
 _APP_ID = 710_001
@@ -100,7 +109,9 @@ class FakeGitHub(People, View):
         shapes = Shapes(world, app, links)
         hooks = Hooks(world, app_id=app.id, events=app.events, changed=log.changed)
         limits = Limits(primary_per_hour=primary_per_hour, secondary=secondary_limits)
-        parts = Parts(world, app, links, shapes, Forge(world, shapes, hooks), Access(world, app), limits)
+        parts = Parts(
+            world, app, links, shapes, Forge(world, shapes, hooks), Access(world, app), limits, Assets(world, links)
+        )
         audit = Audit(enabled=described)
         return cls(parts, state_dir, hooks=hooks, faults=Faults(), audit=audit, log=log)
 
@@ -133,6 +144,10 @@ class FakeGitHub(People, View):
 
     def listens_at(self, web_url: str) -> None:
         self._parts.links.web = web_url
+
+    @property
+    def assets(self) -> Assets:
+        return self._parts.assets
 
     @property
     def limits(self) -> Limits:

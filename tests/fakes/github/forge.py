@@ -2,261 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from tests.fakes.github.answers import Refusal, custom, invalid
-from tests.fakes.github.hooks import Hooks, Outgoing
-from tests.fakes.github.shapes import Json, Shapes, node_id
-from tests.fakes.github.shapes_git import pull_request_simple
-from tests.fakes.github.world import (
-    Account,
-    Comment,
-    Installation,
-    Issue,
-    IssueEvent,
-    Label,
-    Pull,
-    Reaction,
-    Repository,
-    ReviewComment,
-    World,
-)
+from tests.fakes.github.bare import FileChange, Ident
+from tests.fakes.github.hooks import Outgoing
+from tests.fakes.github.shapes_git import delivered_review, pull_request_simple
+from tests.fakes.github.threads import LONGEST_BODY, Act, Threads, check_body
+from tests.fakes.github.world import Account, Issue, Pull, Repository, Review, ReviewComment
 
-LONGEST_BODY = 65_536
-_LONGEST_TITLE = 256
-_LABEL_COLOR = "ededed"
+__all__ = ["LONGEST_BODY", "Act", "Forge", "Remark"]
 
-T = TypeVar("T")
+_CLOSING = re.compile(r"(?i)\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#(\d+)\b")
+"""https://docs.github.com/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue"""
+
+_HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)")
 
 
 @dataclass(frozen=True)
-class Act(Generic[T]):
-    subject: T
-    deliveries: tuple[Outgoing, ...] = ()
+class Remark:
+    """What is said on one line of a pull request's diff."""
+
+    path: str
+    line: int
+    body: str
 
 
-class Forge:
-    def __init__(self, world: World, shapes: Shapes, hooks: Hooks) -> None:
-        self.world = world
-        self.shapes = shapes
-        self.hooks = hooks
-
-    # Deliveries.
-
-    def _tell(
-        self, event: str, action: str, repository: Repository, sender: Account, **facts: Json
-    ) -> tuple[Outgoing, ...]:
-        installation = self.world.installation_of(repository)
-        if installation is None or installation.suspended_at:
-            return ()
-        payload: Json = {"action": action, **facts, "repository": self.shapes.repository(repository)}
-        if repository.owner.type == "Organization":
-            url = f"{self.shapes.links.api}/orgs/{repository.owner.login}"
-            owner = repository.owner
-            payload["organization"] = {
-                "login": owner.login,
-                "id": owner.id,
-                "node_id": node_id("O", owner.id),
-                "url": url,
-                "description": None,
-            }
-        payload["sender"] = self.shapes.account(sender)
-        payload["installation"] = {"id": installation.id, "node_id": node_id("MDI", installation.id)}
-        outgoing = self.hooks.compose(event, payload, installation_id=installation.id, repository_id=repository.id)
-        return (outgoing,) if outgoing else ()
-
-    def _tell_issue(
-        self, action: str, repository: Repository, issue: Issue, sender: Account, **facts: Json
-    ) -> tuple[Outgoing, ...]:
-        if issue.pull:
-            return ()  # `pull_request` events, to which the app does not subscribe
-        return self._tell("issues", action, repository, sender, issue=self.shapes.issue(repository, issue), **facts)
-
-    def tell_installation(
-        self, event: str, action: str, installation: Installation, sender: Account, **facts: object
-    ) -> tuple[Outgoing, ...]:
-        payload: Json = {
-            "action": action,
-            "installation": self.shapes.installation(installation),
-            **facts,
-            "sender": self.shapes.account(sender),
-        }
-        outgoing = self.hooks.compose(event, payload, installation_id=installation.id, repository_id=None)
-        return (outgoing,) if outgoing else ()
-
-    # Threads.
-
-    def _new_thread(
-        self, repository: Repository, author: Account, title: str, body: str, *, via_app: bool, pull: Pull | None
-    ) -> Issue:
-        if not title.strip():
-            raise invalid("Issue", "title", "missing_field")
-        if len(title) > _LONGEST_TITLE:
-            raise invalid("Issue", "title", "custom", f"Title is too long (maximum is {_LONGEST_TITLE} characters)")
-        _check_body("Issue", body)
-        with self.world.lock:
-            now = self.world.clock()
-            issue = Issue(
-                id=self.world.next_id(),
-                repository=repository,
-                number=max(repository.threads, default=0) + 1,
-                title=title,
-                body=body,
-                author=author,
-                created_at=now,
-                updated_at=now,
-                via_app=via_app,
-                pull=pull,
-            )
-            repository.threads[issue.number] = issue
-        return issue
-
-    def open_issue(
-        self,
-        repository: Repository,
-        author: Account,
-        title: str,
-        body: str,
-        *,
-        labels: Iterable[str] = (),
-        via_app: bool = False,
-    ) -> Act[Issue]:
-        """Labels set at creation give `opened` and `labeled`."""
-        issue = self._new_thread(repository, author, title, body, via_app=via_app, pull=None)
-        added = [self.label(repository, name) for name in labels]
-        for label in added:
-            self._attach(issue, label, author)
-        told = self._tell_issue("opened", repository, issue, author)
-        for label in added:
-            told += self._tell_issue("labeled", repository, issue, author, label=self.shapes.label(repository, label))
-        return Act(issue, told)
-
-    def edit_issue(
-        self,
-        repository: Repository,
-        issue: Issue,
-        editor: Account,
-        *,
-        title: str | None = None,
-        body: str | None = None,
-        state: str | None = None,
-    ) -> Act[Issue]:
-        if body is not None:
-            _check_body("Issue", body)
-        changes: Json = {}
-        with self.world.lock:
-            if title is not None and title != issue.title:
-                changes["title"] = {"from": issue.title}
-                issue.title = title
-            if body is not None and body != issue.body:
-                changes["body"] = {"from": issue.body}
-                issue.body = body
-            closing = state is not None and state != issue.state
-            if state is not None and closing:
-                issue.state = state
-                issue.closed_at = self.world.clock() if state == "closed" else None
-            issue.updated_at = self.world.clock()
-        told: tuple[Outgoing, ...] = ()
-        if changes:
-            told += self._tell_issue("edited", repository, issue, editor, changes=changes)
-        if closing:
-            action = "closed" if issue.state == "closed" else "reopened"
-            told += self._tell_issue(action, repository, issue, editor)
-        return Act(issue, told)
-
-    def comment(
-        self, repository: Repository, issue: Issue, author: Account, body: str, *, via_app: bool = False
-    ) -> Act[Comment]:
-        _check_body("IssueComment", body, required=True)
-        with self.world.lock:
-            now = self.world.clock()
-            comment = Comment(self.world.next_id(), author, body, now, now, via_app, history=[body])
-            issue.comments.append(comment)
-            issue.updated_at = now
-        return Act(comment, self._tell_comment("created", repository, issue, comment, author))
-
-    def edit_comment(
-        self, repository: Repository, issue: Issue, comment: Comment, editor: Account, body: str
-    ) -> Act[Comment]:
-        _check_body("IssueComment", body, required=True)
-        with self.world.lock:
-            before, comment.body = comment.body, body
-            comment.history.append(body)
-            comment.updated_at = self.world.clock()
-        changes: Json = {"body": {"from": before}}
-        return Act(comment, self._tell_comment("edited", repository, issue, comment, editor, changes=changes))
-
-    def delete_comment(self, repository: Repository, issue: Issue, comment: Comment, actor: Account) -> Act[None]:
-        with self.world.lock:
-            issue.comments.remove(comment)
-        return Act(None, self._tell_comment("deleted", repository, issue, comment, actor))
-
-    def _tell_comment(
-        self, action: str, repository: Repository, issue: Issue, comment: Comment, sender: Account, **facts: Json
-    ) -> tuple[Outgoing, ...]:
-        return self._tell(
-            "issue_comment",
-            action,
-            repository,
-            sender,
-            issue=self.shapes.issue(repository, issue),
-            comment=self.shapes.comment(repository, issue, comment),
-            **facts,
-        )
-
-    def react(self, reactions: list[Reaction], author: Account, content: str) -> tuple[Reaction, bool]:
-        """The reaction, and whether it is new: a second one of the same kind is the first one."""
-        with self.world.lock:
-            for reaction in reactions:
-                if reaction.author is author and reaction.content == content:
-                    return reaction, False
-            reaction = Reaction(self.world.next_id(), author, content, self.world.clock())
-            reactions.append(reaction)
-            return reaction, True
-
-    # Labels.
-
-    def label(
-        self, repository: Repository, name: str, *, color: str = _LABEL_COLOR, description: str | None = None
-    ) -> Label:
-        """The label of that name, made if need be."""
-        with self.world.lock:
-            label = repository.labels.get(name.lower())
-            if label is None:
-                label = Label(self.world.next_id(), name, color, description)
-                repository.labels[name.lower()] = label
-            return label
-
-    def _attach(self, issue: Issue, label: Label, actor: Account) -> None:
-        with self.world.lock:
-            issue.labels.append(label)
-            now = self.world.clock()
-            issue.updated_at = now
-            issue.events.append(IssueEvent(self.world.next_id(), "labeled", actor, label, now))
-
-    def add_labels(self, repository: Repository, issue: Issue, actor: Account, names: Sequence[str]) -> Act[Issue]:
-        """A label that is already there is not set again, and tells nobody."""
-        told: tuple[Outgoing, ...] = ()
-        for name in names:
-            label = self.label(repository, name)
-            if label not in issue.labels:
-                self._attach(issue, label, actor)
-                told += self._tell_issue(
-                    "labeled", repository, issue, actor, label=self.shapes.label(repository, label)
-                )
-        return Act(issue, told)
-
-    def remove_label(self, repository: Repository, issue: Issue, actor: Account, label: Label) -> Act[Issue]:
-        with self.world.lock:
-            issue.labels.remove(label)
-            now = self.world.clock()
-            issue.events.append(IssueEvent(self.world.next_id(), "unlabeled", actor, label, now))
-        told = self._tell_issue("unlabeled", repository, issue, actor, label=self.shapes.label(repository, label))
-        return Act(issue, told)
-
-    # Pull requests.
+class Forge(Threads):
+    """Threads, and what only pull requests have."""
 
     def open_pull(
         self,
@@ -270,7 +45,7 @@ class Forge:
         base_ref: str,
         draft: bool,
         via_app: bool = False,
-    ) -> Issue:
+    ) -> Act[Issue]:
         base_sha = repository.bare.ref(f"refs/heads/{base_ref}")
         if base_sha is None:
             raise invalid("PullRequest", "base", "invalid")
@@ -287,9 +62,9 @@ class Forge:
             if self.open_pulls(repository, head_repo, head_ref, base_ref):
                 raise custom("PullRequest", f"A pull request already exists for {head_repo.owner.login}:{head_ref}.")
             pull = Pull(self.world.next_id(), head_repo, head_ref, base_ref, draft, head_sha, base_sha)
-            issue = self._new_thread(repository, author, title, body, via_app=via_app, pull=pull)
+            issue = self.new_thread(repository, author, title, body, via_app=via_app, pull=pull)
         repository.bare.update_ref(f"refs/pull/{issue.number}/head", head_sha)
-        return issue
+        return Act(issue, self.tell_thread("opened", repository, issue, author))
 
     @staticmethod
     def open_pulls(repository: Repository, head_repo: Repository, head_ref: str, base_ref: str) -> list[Issue]:
@@ -300,6 +75,63 @@ class Forge:
             and thread.state == "open"
             and (thread.pull.head_repo, thread.pull.head_ref, thread.pull.base_ref) == (head_repo, head_ref, base_ref)
         ]
+
+    # Reviews.
+
+    def review(
+        self,
+        repository: Repository,
+        issue: Issue,
+        author: Account,
+        remarks: Sequence[Remark],
+        *,
+        body: str = "",
+        event: str = "COMMENT",
+        reply_to: int | None = None,
+        via_app: bool = False,
+    ) -> Act[Review]:
+        """One review: each comment is told, then the review."""
+        pull = _pull(issue)
+        if event not in Review.STATES:
+            raise invalid("PullRequestReview", "event", "invalid")
+        check_body("PullRequestReview", body, required=event == "REQUEST_CHANGES" and not remarks)
+        for remark in remarks:
+            check_body("PullRequestReviewComment", remark.body, required=True)
+        hunks = [self._hunk(repository, pull, remark) for remark in remarks]
+        with self.world.lock:
+            now = self.world.clock()
+            review = Review(self.world.next_id(), author, body, Review.STATES[event], pull.head_sha, now)
+            comments = [
+                ReviewComment(
+                    self.world.next_id(),
+                    author,
+                    remark.body,
+                    now,
+                    now,
+                    via_app,
+                    history=[remark.body],
+                    path=remark.path,
+                    line=remark.line,
+                    diff_hunk=hunk,
+                    commit_sha=pull.head_sha,
+                    in_reply_to_id=reply_to,
+                    review_id=review.id,
+                )
+                for remark, hunk in zip(remarks, hunks, strict=True)
+            ]
+            pull.reviews.append(review)
+            pull.review_comments += comments
+            issue.updated_at = now
+        shape = pull_request_simple(self.shapes, repository, issue)
+        told: tuple[Outgoing, ...] = ()
+        for comment in comments:
+            said = self.shapes.review_comment(repository, issue, comment)
+            told += self.tell(
+                "pull_request_review_comment", "created", repository, author, comment=said, pull_request=shape
+            )
+        found = delivered_review(self.shapes, repository, issue, review)
+        told += self.tell("pull_request_review", "submitted", repository, author, review=found, pull_request=shape)
+        return Act(review, told)
 
     def review_comment(
         self,
@@ -313,36 +145,48 @@ class Forge:
         reply_to: int | None,
         via_app: bool = False,
     ) -> Act[ReviewComment]:
-        _check_body("PullRequestReviewComment", body, required=True)
-        assert issue.pull is not None
-        with self.world.lock:
-            now = self.world.clock()
-            comment = ReviewComment(
-                self.world.next_id(),
-                author,
-                body,
-                now,
-                now,
-                via_app,
-                history=[body],
-                path=path,
-                line=line,
-                diff_hunk=f"@@ -{line} +{line} @@",
-                commit_sha=issue.pull.head_sha,
-                in_reply_to_id=reply_to,
-            )
-            issue.pull.review_comments.append(comment)
-        told = self._tell(
-            "pull_request_review_comment",
-            "created",
-            repository,
-            author,
-            comment=self.shapes.review_comment(repository, issue, comment),
-            pull_request=pull_request_simple(self.shapes, repository, issue),
-        )
-        return Act(comment, told)
+        """Said alone: GitHub makes a review of it all the same."""
+        remark = Remark(path, line, body)
+        act = self.review(repository, issue, author, [remark], reply_to=reply_to, via_app=via_app)
+        return Act(_pull(issue).review_comments[-1], act.deliveries)
 
-    def refs_changed(self, repository: Repository) -> None:
+    @staticmethod
+    def _hunk(repository: Repository, pull: Pull, remark: Remark) -> str:
+        """The diff around the line, from the start of its hunk to the line itself, as GitHub cuts it."""
+        bare = repository.bare
+        start = bare.merge_base(pull.base_sha, pull.head_sha) or pull.base_sha
+        changed = next((one for one in bare.changes(start, pull.head_sha) if one.path == remark.path), None)
+        return (changed and _cut(changed, remark.line)) or f"@@ -{remark.line} +{remark.line} @@"
+
+    # The end of a pull request.
+
+    def merge(self, repository: Repository, issue: Issue, actor: Account) -> Act[Issue]:
+        """With a merge commit; on the default branch, issues that the pull request's text closes are closed."""
+        pull, bare = _pull(issue), repository.bare
+        base = bare.ref(f"refs/heads/{pull.base_ref}")
+        tree = bare.merged_tree(base, pull.head_sha) if base and issue.state == "open" else None
+        if base is None or tree is None:
+            raise Refusal(405, "Pull Request is not mergeable")
+        now = self.world.clock()
+        who = Ident(actor.login, f"{actor.id}+{actor.login}@users.noreply.github.com", now.replace(microsecond=0))
+        message = (
+            f"Merge pull request #{issue.number} from {pull.head_repo.owner.login}/{pull.head_ref}\n\n{issue.title}"
+        )
+        sha = bare.write_commit(tree, [base, pull.head_sha], author=who, committer=who, message=message)
+        bare.update_ref(f"refs/heads/{pull.base_ref}", sha, base)
+        with self.world.lock:
+            issue.state, issue.closed_at, issue.updated_at = "closed", now, now
+            pull.merged_at, pull.merged_by = now, actor
+        told = self.tell_thread("closed", repository, issue, actor)
+        told += self.refs_changed(repository, actor)
+        if pull.base_ref == repository.default_branch:
+            for number in _CLOSING.findall(issue.body):
+                closed = repository.threads.get(int(number))
+                if closed and not closed.pull:
+                    told += self.edit_issue(repository, closed, actor, state="closed").deliveries
+        return Act(issue, told)
+
+    def refs_changed(self, repository: Repository, sender: Account) -> tuple[Outgoing, ...]:
         """After a push or a change of refs: open pull requests follow their branches."""
         heads = repository.bare.refs("refs/heads")
         with self.world.lock:
@@ -353,21 +197,38 @@ class Forge:
                 for thread in other.pulls
                 if thread.pull and thread.state == "open" and repository in (other, thread.pull.head_repo)
             ]
+        told: tuple[Outgoing, ...] = ()
         for base_repo, thread, pull in open_pulls:
+            base_sha = heads.get(f"refs/heads/{pull.base_ref}") if base_repo is repository else None
+            if base_sha:
+                pull.base_sha = base_sha
             head_sha = heads.get(f"refs/heads/{pull.head_ref}") if pull.head_repo is repository else None
             if head_sha and head_sha != pull.head_sha:
                 if base_repo is not repository:
                     base_repo.bare.fetch(repository.bare, head_sha)
                 base_repo.bare.update_ref(f"refs/pull/{thread.number}/head", head_sha)
-                pull.head_sha = head_sha
+                before, pull.head_sha = pull.head_sha, head_sha
                 thread.updated_at = self.world.clock()
-            base_sha = heads.get(f"refs/heads/{pull.base_ref}") if base_repo is repository else None
-            if base_sha:
-                pull.base_sha = base_sha
+                told += self.tell_thread("synchronize", base_repo, thread, sender, before=before, after=head_sha)
+        return told
 
 
-def _check_body(resource: str, body: str, *, required: bool = False) -> None:
-    if required and not body.strip():
-        raise invalid(resource, "body", "missing_field")
-    if len(body) > LONGEST_BODY:
-        raise invalid(resource, "body", "custom", f"Body is too long (maximum is {LONGEST_BODY} characters)")
+def _pull(issue: Issue) -> Pull:
+    assert issue.pull is not None
+    return issue.pull
+
+
+def _cut(changed: FileChange, line: int) -> str:
+    """Empty when the line is not in the diff."""
+    kept: list[str] = []
+    number = 0
+    for row in changed.patch.splitlines():
+        start = _HUNK.match(row)
+        if start:
+            kept, number = [row], int(start[1]) - 1
+            continue
+        kept.append(row)
+        number += not row.startswith("-")
+        if number == line and not row.startswith("-"):
+            return "\n".join(kept)
+    return ""

@@ -13,6 +13,7 @@ _MINUTE = timedelta(minutes=1)
 PRIMARY_PER_HOUR = 5000
 POINTS_PER_MINUTE = 900
 CONTENT_PER_MINUTE = 80
+CONTENT_PER_HOUR = 500
 _WRITE_POINTS = 5
 """https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
 
@@ -86,10 +87,12 @@ class Limits:
             account = self._account(who, now)
             while account.points and account.points[0][0] <= now - _MINUTE:
                 account.points.popleft()
-            while account.content and account.content[0] <= now - _MINUTE:
+            while account.content and account.content[0] <= now - _WINDOW:
                 account.content.popleft()
-            if content and len(account.content) >= CONTENT_PER_MINUTE:
-                return _seconds_until(account.content[0] + _MINUTE, now)
+            if content and len(account.content) >= CONTENT_PER_HOUR:
+                return _seconds_until(account.content[0] + _WINDOW, now)
+            if content and sum(at > now - _MINUTE for at in account.content) >= CONTENT_PER_MINUTE:
+                return _seconds_until(account.content[-CONTENT_PER_MINUTE] + _MINUTE, now)
             cost = _WRITE_POINTS if write else 1
             if sum(points for _, points in account.points) + cost > POINTS_PER_MINUTE:
                 return _seconds_until(account.points[0][0] + _MINUTE, now)

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from tests.fakes.github.access import Access, AsApp, AsInstallation, AsPerson, Caller
 from tests.fakes.github.answers import Answer, Refusal, invalid, not_found
+from tests.fakes.github.assets import Assets
 from tests.fakes.github.forge import Forge
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.shapes import Json, Links, Shapes
@@ -32,6 +33,7 @@ class Parts:
     forge: Forge
     access: Access
     limits: Limits
+    assets: Assets
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,16 @@ class Call:
     def maybe_text(self, name: str) -> str | None:
         value = self.body.get(name)
         return value if isinstance(value, str) else None
+
+    def with_html(self, shape: Json) -> Json:
+        """With what the `full` media type has besides.
+
+        https://docs.github.com/rest/using-the-rest-api/getting-started-with-the-rest-api#media-types
+        """
+        if "application/vnd.github.full+json" not in self.accept:
+            return shape
+        text = str(shape["body"] or "")
+        return {**shape, "body_html": self.parts.assets.rendered(self.repository, text), "body_text": text}
 
     def page(self, rows: Sequence[T]) -> tuple[Sequence[T], dict[str, str]]:
         """The rows of the page that is asked for, and the Link header to the next."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tests.fakes.github.assets import Asset
+from tests.fakes.github.checks import complete_check
+from tests.fakes.github.forge import Remark
 from tests.fakes.github.hooks import Delivery, Hooks, Outgoing
 from tests.fakes.github.operations import Parts
 from tests.fakes.github.scene import Scene
@@ -22,6 +25,23 @@ class People(Scene):
 
     def webhook(self, url: str | None, secret: str = "") -> None:
         self.hooks.url, self.hooks.secret = url, secret
+
+    def attach(
+        self,
+        content: bytes,
+        name: str = "image.png",
+        *,
+        repo: Repository | str | None = None,
+        moved_to: str = "",
+        drips: bool = False,
+        status: int = 200,
+    ) -> str:
+        """The address of what somebody dropped into a text box; it says nothing of the name.
+
+        `moved_to` is where its answer sends on to; `drips` sends a byte now and then, for ever.
+        """
+        asset = Asset(self.repo(repo), content, name, moved_to=moved_to, drips=drips, status=status)
+        return self._parts.assets.keep(asset)
 
     def open_issue(
         self,
@@ -49,7 +69,7 @@ class People(Scene):
         head_repo: Repository | str | None = None,
     ) -> Issue:
         repository = self.repo(repo)
-        return self._parts.forge.open_pull(
+        act = self._parts.forge.open_pull(
             repository,
             self.user(user),
             title,
@@ -59,6 +79,22 @@ class People(Scene):
             base_ref=base or repository.default_branch,
             draft=draft,
         )
+        self._send(act.deliveries)
+        return act.subject
+
+    def push(
+        self,
+        branch: str,
+        files: Mapping[str, str | bytes | None],
+        user: str,
+        *,
+        message: str = "A change",
+        repo: Repository | str | None = None,
+    ) -> str:
+        """As `commit`, but told: an open pull request of the branch is synchronized. The sha."""
+        act = self._commit(self.repo(repo), branch, files, message=message, author=user)
+        self._send(act.deliveries)
+        return act.subject
 
     def say(self, issue: Issue, user: str, body: str) -> Comment:
         """A comment that was there before: no delivery."""
@@ -97,7 +133,7 @@ class People(Scene):
     def edit_issue(
         self, issue: Issue, user: str, *, title: str | None = None, body: str | None = None, state: str | None = None
     ) -> list[Delivery]:
-        """No delivery for a pull request, and none when nothing changes."""
+        """None when nothing changes."""
         act = self._parts.forge.edit_issue(
             issue.repository, issue, self.user(user), title=title, body=body, state=state
         )
@@ -106,10 +142,65 @@ class People(Scene):
     def review_comment(
         self, pull: Issue, user: str, body: str, *, path: str, line: int = 1, reply_to: int | None = None
     ) -> Delivery:
+        """Of the comment; the review that GitHub makes of it is told, too."""
         act = self._parts.forge.review_comment(
             pull.repository, pull, self.user(user), body, path=path, line=line, reply_to=reply_to
         )
-        return self._sent(act.deliveries)
+        return self._first(act.deliveries)
+
+    def submit_review(
+        self,
+        pull: Issue,
+        user: str,
+        comments: Iterable[tuple[str, int, str]] = (),
+        body: str = "",
+        event: str = "COMMENT",
+    ) -> list[Delivery]:
+        """`comments`: path, line and words of each. One delivery for each, then one for the review."""
+        remarks = [Remark(*comment) for comment in comments]
+        act = self._parts.forge.review(pull.repository, pull, self.user(user), remarks, body=body, event=event)
+        return self._send(act.deliveries)
+
+    def close_pull(self, pull: Issue, user: str, *, merged: bool = False) -> Delivery:
+        """Of the pull request; issues that a merge closes are told, too."""
+        forge, closer = self._parts.forge, self.user(user)
+        act = (
+            forge.merge(pull.repository, pull, closer)
+            if merged
+            else forge.edit_issue(pull.repository, pull, closer, state="closed")
+        )
+        return self._first(act.deliveries)
+
+    def reopen_pull(self, pull: Issue, user: str) -> Delivery:
+        return self._first(
+            self._parts.forge.edit_issue(pull.repository, pull, self.user(user), state="open").deliveries
+        )
+
+    def check_run(
+        self,
+        head_sha: str,
+        name: str = "test",
+        conclusion: str = "success",
+        output: Mapping[str, str] | None = None,
+        *,
+        log: str = "",
+        user: str | None = None,
+        repo: Repository | str | None = None,
+    ) -> Delivery:
+        """A job of GitHub Actions has ended; `output`: title, summary, text. `user` caused it, by default the owner."""
+        repository = self.repo(repo)
+        sender = self.user(user) if user else repository.owner
+        act = complete_check(
+            self._parts.forge,
+            repository,
+            sender,
+            head_sha,
+            name=name,
+            conclusion=conclusion,
+            output=output or {},
+            log=log,
+        )
+        return self._first(act.deliveries)
 
     def tell_installed(self, installation_id: int, sender: str) -> Delivery:
         """`installation.created`, as after `install`."""
@@ -170,6 +261,10 @@ class People(Scene):
     def _sent(self, deliveries: Iterable[Outgoing]) -> Delivery:
         sent = self._send(deliveries)
         return self._need(sent[-1] if sent else None)
+
+    def _first(self, deliveries: Iterable[Outgoing]) -> Delivery:
+        sent = self._send(deliveries)
+        return self._need(sent[0] if sent else None)
 
     @staticmethod
     def _need(delivery: Delivery | None) -> Delivery:

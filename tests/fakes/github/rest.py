@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from tests.fakes.github import rest_app, rest_git, rest_issues, rest_pulls, rest_repository
+from tests.fakes.github import rest_app, rest_checks, rest_git, rest_issues, rest_pulls, rest_repository
 from tests.fakes.github.access import Anonymous, Caller
 from tests.fakes.github.answers import Answer, Refusal, not_found
 from tests.fakes.github.audit import Audit, Exchange
@@ -25,7 +25,7 @@ from tests.fakes.github.shapes import Json
 from tests.fakes.github.wire import drop, read_body, respond
 from tests.fakes.github.world import Repository
 
-__all__ = ["Rest", "rest_app", "rest_git", "rest_issues", "rest_pulls", "rest_repository"]
+__all__ = ["Rest", "rest_app", "rest_checks", "rest_git", "rest_issues", "rest_pulls", "rest_repository"]
 
 _VERSIONS = ("2022-11-28", "2026-03-10")
 _SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
@@ -92,6 +92,8 @@ class Rest:
         answer = handled.answer
         if plan and plan.fault is Fault.BAD_GATEWAY_AFTER:
             answer = replace(Refusal(502, "Server Error").answer(), deliveries=answer.deliveries)
+        if handled.exchange:  # before the caller has its answer, and asks what is wrong with it
+            self._audit.submit(handled.exchange)
         fault = plan.fault if plan else None
         if plan and plan.fault is Fault.DROP_AFTER:
             self._log.add(
@@ -111,8 +113,6 @@ class Rest:
             await respond(send, answer.status, answer.content(), {"content-type": answer.media, **answer.headers})
         for outgoing in answer.deliveries:
             self._parts.forge.hooks.send_later(outgoing)
-        if handled.exchange:
-            self._audit.submit(handled.exchange)
         self._log.changed()
 
     # In a worker thread, from here on.

@@ -57,8 +57,8 @@ def create_ref(call: Call) -> Answer:
         bare.update_ref(name, sha, "0" * 40)
     except GitFailed as failure:
         raise Refusal(422, f"Reference update failed: {failure.stderr.strip()}") from failure
-    call.parts.forge.refs_changed(call.repository)
-    return Answer(201, shapes_git.ref(call.parts.links, call.repository, name, sha))
+    told = call.parts.forge.refs_changed(call.repository, call.actor)
+    return Answer(201, shapes_git.ref(call.parts.links, call.repository, name, sha), deliveries=told)
 
 
 @operation("PATCH", _GIT + "/refs/{ref}", needs="contents=write")
@@ -77,8 +77,8 @@ def update_ref(call: Call) -> Answer:
         bare.update_ref(name, sha, old)
     except GitFailed as failure:
         raise Refusal(422, "Reference cannot be updated") from failure
-    call.parts.forge.refs_changed(call.repository)
-    return Answer(body=shapes_git.ref(call.parts.links, call.repository, name, sha))
+    told = call.parts.forge.refs_changed(call.repository, call.actor)
+    return Answer(body=shapes_git.ref(call.parts.links, call.repository, name, sha), deliveries=told)
 
 
 @operation("DELETE", _GIT + "/refs/{ref}", needs="contents=write")
@@ -88,8 +88,7 @@ def delete_ref(call: Call) -> Answer:
     if call.repository.bare.ref(name) is None:
         raise Refusal(422, "Reference does not exist")
     call.repository.bare.delete_ref(name)
-    call.parts.forge.refs_changed(call.repository)
-    return Answer(204)
+    return Answer(204, deliveries=call.parts.forge.refs_changed(call.repository, call.actor))
 
 
 # Blobs and trees.

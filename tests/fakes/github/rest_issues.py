@@ -47,7 +47,7 @@ def create_issue(call: Call) -> Answer:
 
 @operation("GET", _ISSUE, needs=_READ)
 def get_issue(call: Call) -> Answer:
-    return Answer(body=call.parts.shapes.issue(call.repository, call.issue()))
+    return Answer(body=call.with_html(call.parts.shapes.issue(call.repository, call.issue())))
 
 
 @operation("PATCH", _ISSUE, needs=_WRITE)
@@ -118,7 +118,7 @@ def _comment(call: Call) -> tuple[Issue, Comment]:
 
 @operation("GET", _COMMENT, needs=_READ)
 def get_comment(call: Call) -> Answer:
-    return Answer(body=call.parts.shapes.comment(call.repository, *_comment(call)))
+    return Answer(body=call.with_html(call.parts.shapes.comment(call.repository, *_comment(call))))
 
 
 @operation("PATCH", _COMMENT, needs=_WRITE, content=True)
@@ -167,7 +167,7 @@ def delete_reaction(call: Call, reactions: list[Reaction]) -> Answer:
     raise not_found()
 
 
-@operation("POST", _ISSUE + "/reactions", needs=_WRITE, content=True)
+@operation("POST", _ISSUE + "/reactions", needs=_WRITE)
 def create_issue_reaction(call: Call) -> Answer:
     return create_reaction(call, call.issue().reactions)
 
@@ -182,7 +182,7 @@ def delete_issue_reaction(call: Call) -> Answer:
     return delete_reaction(call, call.issue().reactions)
 
 
-@operation("POST", _COMMENT + "/reactions", needs=_WRITE, content=True)
+@operation("POST", _COMMENT + "/reactions", needs=_WRITE)
 def create_comment_reaction(call: Call) -> Answer:
     return create_reaction(call, _comment(call)[1].reactions)
 

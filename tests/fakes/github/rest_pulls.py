@@ -32,7 +32,7 @@ def create_pull(call: Call) -> Answer:
     head_repo, head_ref = _head(call, call.text("head", "PullRequest"))
     if head_repo is None:
         raise invalid("PullRequest", "head", "invalid")
-    issue = call.parts.forge.open_pull(
+    act = call.parts.forge.open_pull(
         call.repository,
         call.actor,
         call.text("title", "PullRequest"),
@@ -43,7 +43,8 @@ def create_pull(call: Call) -> Answer:
         draft=bool(call.body.get("draft")),
         via_app=call.via_app,
     )
-    return Answer(201, shapes_git.pull_request(call.parts.shapes, call.repository, issue))
+    shape = shapes_git.pull_request(call.parts.shapes, call.repository, act.subject)
+    return Answer(201, shape, deliveries=act.deliveries)
 
 
 @operation("GET", _PULLS, needs=_READ)
@@ -140,7 +141,23 @@ def request_reviewers(call: Call) -> Answer:
     return Answer(201, shapes_git.pull_request_simple(call.parts.shapes, call.repository, issue))
 
 
-# Review comments.
+# Reviews and their comments.
+
+
+@operation("GET", _PULL + "/reviews", needs=_READ)
+def list_reviews(call: Call) -> Answer:
+    issue = call.pull()
+    rows, headers = call.page(_pull_of(issue).reviews)
+    shapes = [shapes_git.review(call.parts.shapes, call.repository, issue, row) for row in rows]
+    return Answer(body=shapes, headers=headers)
+
+
+@operation("GET", _PULL + "/reviews/{review_id}/comments", needs=_READ)
+def list_comments_of_review(call: Call) -> Answer:
+    issue, number = call.pull(), call.number("review_id")
+    rows, headers = call.page([one for one in _pull_of(issue).review_comments if one.review_id == number])
+    shapes = [call.parts.shapes.review_comment(call.repository, issue, row) for row in rows]
+    return Answer(body=shapes, headers=headers)
 
 
 def _review_comment(call: Call) -> tuple[Issue, ReviewComment]:
@@ -179,7 +196,7 @@ def reply_to_review_comment(call: Call) -> Answer:
 
 @operation("GET", _PULLS + "/comments/{comment_id}", needs=_READ)
 def get_review_comment(call: Call) -> Answer:
-    return Answer(body=call.parts.shapes.review_comment(call.repository, *_review_comment(call)))
+    return Answer(body=call.with_html(call.parts.shapes.review_comment(call.repository, *_review_comment(call))))
 
 
 @operation("PATCH", _PULLS + "/comments/{comment_id}", needs=_WRITE, content=True)
@@ -191,7 +208,7 @@ def update_review_comment(call: Call) -> Answer:
     return Answer(body=call.parts.shapes.review_comment(call.repository, issue, comment))
 
 
-@operation("POST", _PULLS + "/comments/{comment_id}/reactions", needs=_WRITE, content=True)
+@operation("POST", _PULLS + "/comments/{comment_id}/reactions", needs=_WRITE)
 def create_review_reaction(call: Call) -> Answer:
     return create_reaction(call, _review_comment(call)[1].reactions)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.fakes.github.bare import Bare, Ident
+from tests.fakes.github.forge import Act
 from tests.fakes.github.operations import Parts
 from tests.fakes.github.world import Account, App, Clock, Comment, Installation, Issue, Repository, Role, World
 
@@ -109,15 +110,26 @@ class Scene:
         author: str | None = None,
     ) -> str:
         """Somebody commits on a branch (made from the default one if new); None deletes a file. The sha."""
+        return self._commit(repo, branch, files, message=message, author=author).subject
+
+    def _commit(
+        self,
+        repo: Repository | str,
+        branch: str,
+        files: Mapping[str, str | bytes | None],
+        *,
+        message: str,
+        author: str | None,
+    ) -> Act[str]:
         repository = self.repo(repo)
         bare = repository.bare
-        who = self._ident(self.user(author) if author else repository.owner)
+        committer = self.user(author) if author else repository.owner
+        who = self._ident(committer)
         parent = bare.ref(f"refs/heads/{branch}") or bare.ref(f"refs/heads/{repository.default_branch}")
         tree = self._tree(bare, parent, files)
         sha = bare.write_commit(tree, [parent] if parent else [], author=who, committer=who, message=message)
         bare.update_ref(f"refs/heads/{branch}", sha)
-        self._parts.forge.refs_changed(repository)
-        return sha
+        return Act(sha, self._parts.forge.refs_changed(repository, committer))
 
     @staticmethod
     def _tree(bare: Bare, parent: str | None, files: Mapping[str, str | bytes | None]) -> str:

@@ -349,7 +349,7 @@ class Shapes:
             "url": url,
             "html_url": page,
             "pull_request_url": pull_url,
-            "pull_request_review_id": comment.in_reply_to_id or comment.id,
+            "pull_request_review_id": comment.review_id,
             "diff_hunk": comment.diff_hunk,
             "path": comment.path,
             "line": comment.line,

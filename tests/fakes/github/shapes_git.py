@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from tests.fakes.github.bare import CommitObject, Entry, FileChange, Ident
 from tests.fakes.github.shapes import Json, Links, Shapes, node_id, timestamp
-from tests.fakes.github.world import Issue, Pull, Repository
+from tests.fakes.github.world import Issue, Pull, Repository, Review
 
 _STATUS = {
     "A": "added",
@@ -207,6 +207,7 @@ def pull_request_simple(shapes: Shapes, repository: Repository, issue: Issue) ->
         "number": issue.number,
         "state": issue.state,
         "locked": issue.locked,
+        "active_lock_reason": None,
         "title": issue.title,
         "body": issue.body or None,
         "user": shapes.account(issue.author),
@@ -258,7 +259,7 @@ def pull_request(shapes: Shapes, repository: Repository, issue: Issue) -> Json:
         "mergeable": True,
         "rebaseable": True,
         "mergeable_state": "draft" if pull.draft else "clean",
-        "merged_by": None,
+        "merged_by": shapes.account(pull.merged_by) if pull.merged_by else None,
         "comments": len(issue.comments),
         "review_comments": len(pull.review_comments),
         "maintainer_can_modify": False,
@@ -267,6 +268,30 @@ def pull_request(shapes: Shapes, repository: Repository, issue: Issue) -> Json:
         "deletions": deletions,
         "changed_files": files,
     }
+
+
+def review(shapes: Shapes, repository: Repository, issue: Issue, found: Review) -> Json:
+    page = f"{shapes.links.thread_page(repository, issue)}#pullrequestreview-{found.id}"
+    pull_url = f"{shapes.links.repository(repository)}/pulls/{issue.number}"
+    return {
+        "id": found.id,
+        "node_id": node_id("PRR", found.id),
+        "user": shapes.account(found.author),
+        "body": found.body,
+        "commit_id": found.commit_sha,
+        "submitted_at": timestamp(found.submitted_at),
+        "state": found.state,
+        "html_url": page,
+        "pull_request_url": pull_url,
+        "author_association": shapes.association(repository, found.author),
+        "_links": {"html": {"href": page}, "pull_request": {"href": pull_url}},
+    }
+
+
+def delivered_review(shapes: Shapes, repository: Repository, issue: Issue, found: Review) -> Json:
+    """Deliveries have a review without words and in small letters."""
+    shape = review(shapes, repository, issue, found)
+    return {**shape, "body": found.body or None, "state": found.state.lower(), "updated_at": shape["submitted_at"]}
 
 
 def _pull(issue: Issue) -> Pull:

@@ -14,6 +14,7 @@ from tests.fakes.github.log import Log
 from tests.fakes.github.operations import Parts
 from tests.fakes.github.pages import page_routes
 from tests.fakes.github.rest import Rest
+from tests.fakes.github.rest_checks import log_routes
 from tests.fakes.github.smart_http import SmartHttp
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Site:
     def __init__(self, fake: FakeGitHub, parts: Parts, faults: Faults, audit: Audit, log: Log) -> None:
         self._rest = Rest(parts, faults, audit, log)
         self._git = SmartHttp(parts, faults, log)
-        self._pages = Starlette(routes=[*control_routes(fake), *page_routes(fake)])
+        assets = parts.assets.routes(log)
+        self._pages = Starlette(routes=[*assets, *control_routes(fake), *log_routes(fake), *page_routes(fake)])
 
     def close(self) -> None:
         self._rest.close()

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from tests.fakes.github.access import Anonymous, AsInstallation, Caller
+from tests.fakes.github.access import Anonymous, AsInstallation, AsPerson, Caller
 from tests.fakes.github.answers import Refusal
 from tests.fakes.github.bare import git_environment
 from tests.fakes.github.faults import Fault, Faults
 from tests.fakes.github.log import Log
 from tests.fakes.github.operations import Parts
 from tests.fakes.github.wire import drop, respond
-from tests.fakes.github.world import Repository
+from tests.fakes.github.world import Account, Repository
 
 _ADDRESS = re.compile(r"/(?P<name>[^/]+/[^/]+?)(?:\.git)?(?P<service>/info/refs|/git-upload-pack|/git-receive-pack)")
 _CHUNK_BYTES = 64 * 1024
@@ -75,8 +76,12 @@ class SmartHttp:
                 {"content-type": "text/plain; charset=utf-8", **refusal.headers},
             )
             return
-        pushed = repository if asked.push and asked.service == "/git-receive-pack" else None
-        status = await self._run(receive, send, self._environment(scope, repository, caller, asked), pushed)
+        environment = self._environment(scope, repository, caller, asked)
+        if asked.push and asked.service == "/git-receive-pack":
+            pusher = caller.account if isinstance(caller, AsPerson) else self._parts.app.bot
+            status = await self._run(receive, send, environment, partial(self._pushed, repository, pusher))
+        else:
+            status = await self._run(receive, send, environment, None)
         self._log.add(method, path, status, "git", caller=caller.name, fault=fault)
 
     def _allowed(self, caller: Caller, asked: _Asked) -> Repository:
@@ -125,7 +130,12 @@ class SmartHttp:
             environment["GITHUB_SIGNATURES"] = "required"
         return environment
 
-    async def _run(self, receive: Receive, send: Send, environment: dict[str, str], pushed: Repository | None) -> int:
+    def _pushed(self, repository: Repository, pusher: Account) -> None:
+        for outgoing in self._parts.forge.refs_changed(repository, pusher):
+            self._parts.forge.hooks.send_later(outgoing)
+
+    @staticmethod
+    async def _run(receive: Receive, send: Send, environment: dict[str, str], pushed: Callable[[], None] | None) -> int:
         process = await asyncio.create_subprocess_exec(
             "git",
             "http-backend",
@@ -145,7 +155,7 @@ class SmartHttp:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await process.wait()
             if pushed:  # before the client hears that it is done
-                await asyncio.to_thread(self._parts.forge.refs_changed, pushed)
+                await asyncio.to_thread(pushed)
             await send({"type": "http.response.body", "body": b""})
         finally:
             feeding.cancel()

@@ -22,6 +22,11 @@ class View(Scene):
         return [comment for comment in issue.comments if comment.author is self.identity.bot]
 
     @staticmethod
+    def review_comments(pull: Issue) -> list[ReviewComment]:
+        """Oldest first."""
+        return list(pull.pull.review_comments) if pull.pull else []
+
+    @staticmethod
     def reactions(target: Issue | Comment | ReviewComment, by: Account | None = None) -> list[str]:
         return [reaction.content for reaction in target.reactions if by in (None, reaction.author)]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from tests.fakes.github.bare import Bare
@@ -82,6 +82,37 @@ class ReviewComment(Comment):
     diff_hunk: str = ""
     commit_sha: str = ""
     in_reply_to_id: int | None = None
+    review_id: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    STATES: ClassVar = {"COMMENT": "COMMENTED", "APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED"}
+    """By the event with which a review is submitted."""
+
+    id: int
+    author: Account
+    body: str
+    state: str
+    commit_sha: str
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, eq=False)
+class CheckRun:
+    """A completed check of GitHub Actions; its id is that of the job, too."""
+
+    id: int
+    suite_id: int
+    name: str
+    head_sha: str
+    head_branch: str | None
+    conclusion: str
+    title: str | None
+    summary: str | None
+    text: str | None
+    completed_at: datetime
+    log: str
 
 
 @dataclass(eq=False)
@@ -95,8 +126,10 @@ class Pull:
     """As last seen: a deleted branch leaves it standing."""
     base_sha: str
     reviewers: list[Account] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
     review_comments: list[ReviewComment] = field(default_factory=list)
     merged_at: datetime | None = None
+    merged_by: Account | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +189,7 @@ class Repository:
     """By lower-cased name."""
     threads: dict[int, Issue] = field(default_factory=dict)
     verified_commits: dict[str, datetime] = field(default_factory=dict)
+    check_runs: dict[int, CheckRun] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:

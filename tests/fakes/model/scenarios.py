@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.fakes.model.script import END, Call, Conversation, Scenario, Step, Text, Thinking, say, steps
+from tests.fakes.model.script import Call, Conversation, Scenario, Step, Text, Thinking, say, steps
 
 CALC_FILES: Mapping[str, str] = {
     "calc.py": "def add(a, b):\n    return a - b\n",
@@ -184,9 +184,17 @@ def _subagent(conversation: Conversation) -> Step:
 def _shell(conversation: Conversation) -> Step:
     """Every line `$ command` of the prompt, one after the other."""
     commands = re.findall(r"^\s*\$ (.+)$", conversation.prompts, flags=re.MULTILINE)
-    if conversation.answers < len(commands):
-        return say(Call("Bash", {"command": commands[conversation.answers], "description": "As asked"}))
-    return say("Ran the commands.") if conversation.answers == len(commands) else END
+    if conversation.tools_used < len(commands):
+        return say(Call("Bash", {"command": commands[conversation.tools_used], "description": "As asked"}))
+    return say("Ran the commands.")
+
+
+def _look_at_images(conversation: Conversation) -> Step:
+    """Reads every image that the prompt names a file for, then does as `fix-calc`."""
+    paths = list(dict.fromkeys(re.findall(r"\[image: (/[^\]\s]+)\]", conversation.prompts)))
+    if conversation.tools_used < len(paths):
+        return say(Call("Read", {"file_path": paths[conversation.tools_used]}))
+    return _fix_calc(_later(conversation, len(paths)))
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -202,4 +210,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "huge-file": _HUGE_FILE,
     "subagent": _subagent,
     "shell": _shell,
+    "look-at-images": _look_at_images,
 }

@@ -10,6 +10,8 @@ _NAMED = re.compile(r"scenario:([a-z0-9-]+)")
 _FILLER = "No response requested."
 """Claude Code puts it in the model's mouth when a session goes on after an interruption."""
 _FAILED = "FAILED (failures="
+_TASK = "You work for Backspace"
+"""How the prompt of a run begins."""
 _COMPACTION = "CRITICAL: Respond with TEXT ONLY"
 
 
@@ -71,6 +73,8 @@ class Conversation:
     """What the tools of the latest answer gave."""
     failed_tests: int
     """How often a run of the tests has failed."""
+    tools_used: int = 0
+    """How many tool calls have been answered."""
 
     @property
     def tests_just_failed(self) -> bool:
@@ -108,17 +112,23 @@ def say(*blocks: Block | str, tokens: Tokens | None = None, pace_seconds: float 
 
 def read_conversation(body: Mapping[str, Any]) -> Conversation:
     texts: list[str] = []
-    answers = failed_tests = 0
+    earlier: list[str] = []
+    answers = failed_tests = tools_used = 0
     results: tuple[str, ...] = ()
     for message in body["messages"]:
         said = _texts(message["content"])
         if message["role"] == "assistant":
             answers += said != [_FILLER]
         else:
+            if any(text.startswith(_TASK) for text in said):
+                # A session may go on with another task: what came before it is remembered, and over.
+                earlier, texts = [*earlier, *texts], []
+                answers = failed_tests = tools_used = 0
             texts += said
             results = _results(message["content"])
             failed_tests += any(_FAILED in result for result in results)
-    everything = "\n".join([*texts, *_texts(body.get("system") or "")])
+            tools_used += len(results)
+    everything = "\n".join([*earlier, *texts, *_texts(body.get("system") or "")])
     cwd = _CWD.search(everything)
     return Conversation(
         model=str(body["model"]),
@@ -130,6 +140,7 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
         last_text=texts[-1] if texts else "",
         results=results,
         failed_tests=failed_tests,
+        tools_used=tools_used,
     )
 
 
