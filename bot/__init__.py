@@ -19,7 +19,7 @@ The modules
     cli             the command line: arguments in, exit code out
     wiring          settings to every part, once; the only place that names concrete classes
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
-                    door  problems  routes  runs  sse
+                    door  problems  routes  runs  sse  visitor
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
                     changes  database  engine  janitor  label_work  labeller  lifecycle  migrations
                     reception  records  recovery  reporter  schema  store  tables  view  workflows  writer

@@ -138,6 +138,8 @@ class RunRequest:
     """The label that asked."""
     checks_round: int = 0
     """How often failing checks were handed back before, this time included; 0 for what people ask."""
+    asked_by: str = ""
+    """`key:<id>` or `user:<id>`, when it was not asked in a thread."""
 
     @property
     def thread(self) -> str:

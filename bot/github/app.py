@@ -84,7 +84,11 @@ class App:
         while more:
             path = f"/installation/repositories?per_page={_PAGE}&page={number}"
             reply = await self._calls.look_up(at, path, scope=_EVERYTHING)
-            yield tuple(RepoName(int(one["id"]), str(one["full_name"])) for one in reply.body["repositories"])
+            try:
+                page = tuple(RepoName(int(one["id"]), str(one["full_name"])) for one in reply.body["repositories"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise GitHubFailed("the list of repositories cannot be read") from error
+            yield page
             number, more = number + 1, reply.has_next_page
 
     async def standing(self, installation: InstallationId) -> Standing:

@@ -25,7 +25,7 @@ from bot.github.app import App
 from bot.github.calls import Calls
 from bot.github.failures import BaseMissing, Forbidden, NotFound, NothingToMerge, Unprocessable
 from bot.github.job_logs import JobLogs
-from bot.github.limits import CONTENT, FIRST_WORDS, WRITE, Content, Limits, edit
+from bot.github.limits import CONTENT, FIRST_WORDS, UNINVITED, WRITE, Content, Limits, edit
 from bot.github.threads import Threads, path_of
 from bot.github.tokens import ANSWER, ANSWER_PULL_REQUEST, CLONE, PUBLISH, Scope, Tokens
 from bot.intake.access import Permission
@@ -89,16 +89,16 @@ class Client:
             return None
         return answers.permission(reply.body)
 
-    async def config_file(self, at: At) -> bytes | None:
+    async def config_file(self, at: At, *, urgent: bool = True) -> bytes | None:
         """`.github/backspace.yml` of the default branch; None when there is none."""
-        return await self.file(at, CONFIG_PATH)
+        return await self.file(at, CONFIG_PATH, urgent=urgent)
 
-    async def file(self, at: At, path: str, ref: str = "") -> bytes | None:
+    async def file(self, at: At, path: str, ref: str = "", *, urgent: bool = True) -> bytes | None:
         """A file's content at `ref`, by default at the default branch; None when there is none."""
         params: dict[str, str | int] = {"ref": ref} if ref else {}
         try:
             reply = await self._calls.send(
-                at, "GET", f"/contents/{quote(path)}", params=params, scope=_answering(at), urgent=True
+                at, "GET", f"/contents/{quote(path)}", params=params, scope=_answering(at), urgent=urgent
             )
         except NotFound:
             return None
@@ -223,9 +223,7 @@ class Client:
         body = {"name": name, "color": color, "description": description}
         try:
             # A label is found by its name: a second POST cannot make a second one.
-            await self._calls.send(
-                at, "POST", "/labels", body=body, scope=_answering(at), weight=edit(Content.PROGRESS)
-            )
+            await self._calls.send(at, "POST", "/labels", body=body, scope=_answering(at), weight=UNINVITED)
         except Unprocessable as exc:
             if "already_exists" in str(exc):
                 return False

@@ -25,6 +25,9 @@ _EDITS_PER_MINUTE = 55
 _PROGRESS_AT_ONCE = 40
 _PROGRESS_PAUSE = timedelta(seconds=13)
 """Between two edits that tell progress, once so many were made within the hour."""
+_UNINVITED_PER_MINUTE = 40
+_UNINVITED_PER_HOUR = 330
+"""Below these many pieces of content, of all kinds together, goes what nobody asked for."""
 _CONCURRENT = 40
 _BACKGROUND_CONCURRENT = 30
 _PRIMARY_RESERVE = 50
@@ -66,12 +69,15 @@ class Weight:
     content: Content | None = None
     edit: bool = False
     """Of a comment. Whether GitHub counts it as content is unknown; here it is."""
+    uninvited: bool = False
+    """Nobody asked for it, so it takes no room that people's runs may need."""
 
 
 READ = Weight()
 WRITE = Weight(points=5)
 FIRST_WORDS = Weight(points=5, content=Content.ANSWER)
 CONTENT = Weight(points=5, content=Content.OUTCOME)
+UNINVITED = Weight(points=5, content=Content.PROGRESS, uninvited=True)
 
 
 def edit(content: Content) -> Weight:
@@ -112,7 +118,7 @@ class _Standing:
     edits: _Window = field(default_factory=lambda: _Window(_MINUTE))
     progress: _Window = field(default_factory=lambda: _Window(_HOUR))
     last_progress: datetime = _LONG_AGO
-    turns: defaultdict[tuple[Content | None, bool], asyncio.Lock] = field(
+    turns: defaultdict[tuple[Content | None, bool, bool], asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )
     """Of calls that are alike, who came first goes first."""
@@ -135,7 +141,10 @@ class _Standing:
             moments.append(self.hour.free_at(1 + owed, content.per_hour, now))
         if weight.edit:
             moments.append(self.edits.free_at(1, _EDITS_PER_MINUTE, now))
-        if content is Content.PROGRESS and self.progress.free_at(1, _PROGRESS_AT_ONCE, now) > now:
+        if weight.uninvited:
+            moments.append(self.minute.free_at(1, _UNINVITED_PER_MINUTE, now))
+            moments.append(self.hour.free_at(1, _UNINVITED_PER_HOUR, now))
+        elif content is Content.PROGRESS and self.progress.free_at(1, _PROGRESS_AT_ONCE, now) > now:
             moments.append(self.last_progress + _PROGRESS_PAUSE)
         return max(moments)
 
@@ -146,7 +155,7 @@ class _Standing:
             self.hour.add(1, now)
         if weight.edit:
             self.edits.add(1, now)
-        if weight.content is Content.PROGRESS:
+        if weight.content is Content.PROGRESS and not weight.uninvited:
             self.progress.add(1, now)
             self.last_progress = now
 
@@ -167,7 +176,7 @@ class Limits:
         """Wait for the call's turn. Raises RateLimited when that is further away than patience."""
         standing = self._standing(installation_id)
         latest = self._clock() + (_PATIENCE if urgent else _BACKGROUND_PATIENCE)
-        async with standing.turns[weight.content, urgent]:
+        async with standing.turns[weight.content, weight.uninvited, urgent]:
             await self._wait(lambda: standing.free_at(weight, self._clock(), urgent=urgent), latest)
             standing.spend(weight, self._clock())
         async with AsyncExitStack() as held:

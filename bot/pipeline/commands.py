@@ -19,7 +19,7 @@ from bot.runs.records import Run, Stopped
 from bot.runs.view import view_of
 from bot.wording import replies
 
-_STOPPED_EARLY = "Stopped before the work began."
+STOPPED_EARLY = "Stopped before the work began."
 _UNFINISHED = frozenset(
     {Outcome.STOPPED, Outcome.BUDGET_EXCEEDED, Outcome.TIMED_OUT, Outcome.FAILED, Outcome.NEEDS_INPUT}
 )
@@ -76,7 +76,7 @@ async def _act(said: Command, tools: Tools) -> str:
 
 
 async def _stop(latest: Run, tools: Tools) -> str:
-    early = ev.Complete(Outcome.STOPPED, _STOPPED_EARLY, 0, 0)
+    early = ev.Complete(Outcome.STOPPED, STOPPED_EARLY, 0, 0)
     match await tools.store.stop(latest.id, early, tools.clock()):
         case Stopped.BEFORE:
             return replies.already_ended(latest.id, tools.command)

@@ -13,7 +13,7 @@ from bot.pipeline.steering import hand_over
 from bot.pipeline.workplace import Workplace
 from bot.runs.store import Store
 
-_STOP_POLL_SECONDS = 5.0
+_STOP_POLL_SECONDS = 1.0
 _LEAST_SECONDS = 1.0
 
 

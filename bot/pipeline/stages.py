@@ -14,9 +14,10 @@ from bot.intake import errands as waiting
 from bot.intake import repo_config
 from bot.intake.repo_config import ConfigInvalid, RepoConfig
 from bot.model import Outcome, RunId, RunState
-from bot.pipeline import authorize, errands, prepare, publish, verify, work
+from bot.pipeline import authorize, commands, errands, prepare, publish, verify, work
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, load
+from bot.pipeline.session import asked_to_stop
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, Workplaces
 from bot.runs.records import Run
 from bot.sandbox import SandboxFailed, SandboxLost
@@ -47,7 +48,20 @@ class Pipeline:
         await self._tools.store.begin(run_id, self._tools.clock())
         if (await self._run(run_id)).state is RunState.FINISHED:
             return {"over": True}  # stopped while it waited for its turn
-        return dump(await prepare.run(await self._job(run_id, {}), self._tools, self._workplaces))
+        job = await self._job(run_id, {})
+        preparing = asyncio.create_task(prepare.run(job, self._tools, self._workplaces))
+        stop = asyncio.create_task(asked_to_stop(job, self._tools.store))
+        try:
+            await asyncio.wait({preparing, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if preparing.done():
+                return dump(await preparing)
+        finally:
+            stop.cancel()
+            preparing.cancel()
+            await asyncio.gather(stop, preparing, return_exceptions=True)
+        words = (await self._run(run_id)).stop_reason or commands.STOPPED_EARLY
+        await self._end(run_id, Outcome.STOPPED, words, None)
+        return {"over": True}
 
     async def work(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
         job = await self._job(run_id, outputs)
@@ -67,7 +81,10 @@ class Pipeline:
 
     async def finish(self, run_id: RunId, outputs: dict[str, Any]) -> None:
         published = load(Published, outputs, "publish")
-        await self._end(run_id, published.outcome, published.summary, published.pr_url)
+        summary = published.summary
+        if published.outcome is Outcome.STOPPED and (reason := (await self._run(run_id)).stop_reason):
+            summary = "\n\n".join(filter(None, [reason, summary]))
+        await self._end(run_id, published.outcome, summary, published.pr_url)
 
     async def abandon(self, run_id: RunId, stage: str, error: Exception | None) -> None:
         """A stage raised: what is known of why goes to the people, the rest to the log."""

@@ -1,8 +1,8 @@
 """Makes the label in repositories that the app was given: in the background, slowly, and each one once."""
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -10,23 +10,31 @@ import structlog
 
 from bot.errors import BackspaceError
 from bot.github.answers import At
-from bot.github.failures import RateLimited
+from bot.github.failures import (
+    Forbidden,
+    InstallationGone,
+    NotFound,
+    RateLimited,
+    RepositoryNotInstalled,
+    Unprocessable,
+)
 from bot.intake import repo_config
 from bot.intake.repo_config import RepoConfig
 from bot.intake.webhook import RepoName
 from bot.model import InstallationId, Repo
 from bot.runs.label_work import ALL, LabelTask, LabelWork
 
-LABELS_PER_MINUTE = 20
-"""In one installation. GitHub allows 80 pieces of content a minute and 500 an hour, most of it for people's answers."""
-LABELS_PER_HOUR = 200
+LABELS_AT_ONCE = 20
+"""In one installation, after which there is a pause before each."""
+PAUSE = timedelta(seconds=18)
+"""At most 220 an hour. GitHub allows 80 pieces of content a minute and 500 an hour, most of it for people's answers."""
 
-_AT_ONCE = 20
 _IDLE_SECONDS = 5.0
 _BREATH_SECONDS = 0.5
-_MOST_TRIES = 8
+_MOST_TRIES = 12
 _BACKOFF = timedelta(seconds=30)
 _LONGEST_BACKOFF = timedelta(hours=1)
+_HOPELESS = (Forbidden, InstallationGone, NotFound, RepositoryNotInstalled, Unprocessable)
 _COLOR = "5319e7"
 _DESCRIPTION = "Backspace works on this issue and opens a pull request"
 log = structlog.get_logger("bot.runs.labeller")
@@ -39,7 +47,7 @@ class Installations(Protocol):
 
 
 class GitHub(Protocol):
-    async def config_file(self, at: At) -> bytes | None: ...
+    async def config_file(self, at: At, *, urgent: bool = ...) -> bytes | None: ...
     async def create_label(self, at: At, name: str, color: str, description: str) -> bool: ...
 
 
@@ -60,7 +68,8 @@ class Labeller:
         self._github = github
         self._label = label
         self._clock = clock
-        self._made: defaultdict[InstallationId, deque[datetime]] = defaultdict(deque)
+        self._spent_until: dict[InstallationId, datetime] = {}
+        """Each label moves it on by a pause; how far ahead of now it may be is what may be made at once."""
         self._wait: dict[InstallationId, datetime] = {}
 
     async def serve(self) -> None:
@@ -75,33 +84,41 @@ class Labeller:
 
     async def step(self) -> bool:
         """Whether anything was done; False also when all that is left has to wait."""
+        waiting = {installation for installation in (*self._spent_until, *self._wait) if not self._may_go(installation)}
+        by_installation: defaultdict[InstallationId, list[LabelTask]] = defaultdict(list)
+        for task in await self._work.due(self._clock(), LABELS_AT_ONCE, waiting):
+            by_installation[task.installation_id].append(task)
+        # One that GitHub answers slowly, or not at all, holds up no other.
+        each = (self._installation(*its) for its in by_installation.items())
+        done = await asyncio.gather(*each, return_exceptions=True)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
+        return any(done)
+
+    def _may_go(self, installation: InstallationId) -> bool:
+        now = self._clock()
+        if now < self._wait.get(installation, now):
+            return False
+        return self._spent_until.get(installation, now) - now <= PAUSE * (LABELS_AT_ONCE - 1)
+
+    async def _installation(self, installation: InstallationId, tasks: Sequence[LabelTask]) -> bool:
+        if installation not in self._spent_until:
+            earlier = await self._work.spent_until(installation)
+            self._spent_until[installation] = earlier or self._clock()
         worked = False
-        for task in await self._work.due(self._clock(), _AT_ONCE):
-            until = self._until(task.installation_id)
-            if until is not None:
-                continue
+        for task in tasks:
+            if not self._may_go(installation):
+                break
             await self._carry_out(task)
             worked = True
         return worked
-
-    def _until(self, installation: InstallationId) -> datetime | None:
-        """Until when this installation has had its share; None when there is room."""
-        now, made = self._clock(), self._made[installation]
-        while made and now - made[0] >= timedelta(hours=1):
-            made.popleft()
-        if (wait := self._wait.get(installation)) is not None and now < wait:
-            return wait
-        lately = [at for at in made if now - at < timedelta(minutes=1)]
-        if len(lately) >= LABELS_PER_MINUTE:
-            return lately[0] + timedelta(minutes=1)
-        return made[0] + timedelta(hours=1) if len(made) >= LABELS_PER_HOUR else None
 
     async def _carry_out(self, task: LabelTask) -> None:
         try:
             if task.repo == ALL:
                 await self._list(task)
             else:
-                self._made[task.installation_id].append(self._clock())
                 await self._make(task)
         except BackspaceError as error:
             await self._put_off(task, error)
@@ -109,23 +126,33 @@ class Labeller:
     async def _list(self, task: LabelTask) -> None:
         found = [repo async for page in self._installations.repositories(task.installation_id) for repo in page]
         await self._work.expand(task, found, self._clock())
+        log.info("label.repositories_listed", installation=task.installation_id, repositories=len(found))
 
     async def _make(self, task: LabelTask) -> None:
         at = At(task.installation_id, Repo(task.repo.id, task.repo.full_name, "", private=True))
-        content = await self._github.config_file(at)
+        content = await self._github.config_file(at, urgent=False)
         config = repo_config.parse(content) if content else repo_config.DEFAULTS
         own = config.label if isinstance(config, RepoConfig) else None
+        spent = self._spend(task.installation_id)
         made = await self._github.create_label(at, own or self._label, _COLOR, _DESCRIPTION)
-        await self._work.done(task)
-        log.info("label.is_there", repo=task.repo.full_name, made=made)
+        await self._work.done(task, spent)
+        log.info("label.made" if made else "label.there", repo=task.repo.full_name)
+
+    def _spend(self, installation: InstallationId) -> datetime:
+        spent = max(self._spent_until[installation], self._clock()) + PAUSE
+        self._spent_until[installation] = spent
+        return spent
 
     async def _put_off(self, task: LabelTask, error: BackspaceError) -> None:
         """A limit is waited for; what may pass is tried again, a while; the rest is given up, for nobody waits."""
-        now = self._clock()
+        now, installation = self._clock(), task.installation_id
         if isinstance(error, RateLimited):
-            self._wait[task.installation_id] = error.until
-        elif not error.retry_helps or task.tries + 1 >= _MOST_TRIES:
-            log.warning("label.given_up", repo=task.repo.full_name, error=str(error))
-            await self._work.done(task)
-        else:
-            await self._work.later(task, now + min(_LONGEST_BACKOFF, _BACKOFF * 2**task.tries))
+            self._wait[installation] = error.until
+            return
+        if isinstance(error, _HOPELESS) or task.tries + 1 >= _MOST_TRIES:
+            log.warning("label.given_up", installation=installation, repo=task.repo.full_name, error=str(error))
+            await self._work.done(task, self._spent_until[installation])
+            return
+        # Whatever it is, the installation's other repositories will meet it, too.
+        self._wait[installation] = now + _BACKOFF
+        await self._work.later(task, now + min(_LONGEST_BACKOFF, _BACKOFF * 2**task.tries))

@@ -17,6 +17,7 @@ from bot.runs.records import REQUEST, Accepted, Duplicate, Place, Received, Stop
 from bot.runs.schema import artefacts, deliveries, events, messages, runs
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING)
+TO_COME = (RunState.ACCEPTED, RunState.WAITING)
 
 # Built once: putting such a statement together costs several times what running it costs.
 _SEEN_BEFORE = sa.select(deliveries.c.run_id).where(deliveries.c.guid == sa.bindparam("guid"))
@@ -179,6 +180,7 @@ class Lifecycle:
             "thread": request.thread,
             "actor_id": request.actor.id,
             "actor": request.actor.login,
+            "asked_by": request.asked_by or None,
             "request": REQUEST.dump_python(request, mode="json"),
             "state": RunState.ACCEPTED,
             "created_at": now,
@@ -295,12 +297,14 @@ class Lifecycle:
     def _promote(self, c: sa.Connection, thread: str) -> RunId | None:
         if not thread:
             return None
-        of_thread = sa.select(runs.c.id, runs.c.installation_id).where(runs.c.thread == thread)
+        of_thread = sa.select(runs.c.id, runs.c.installation_id, runs.c.state).where(runs.c.thread == thread)
         if c.execute(of_thread.where(runs.c.state.in_(ACTIVE))).first():
             return None
-        waiting = of_thread.where(runs.c.state == RunState.WAITING).order_by(runs.c.created_at, runs.c.id)
-        following = c.execute(waiting.limit(1)).first()
-        if following is None:
+        following = c.execute(
+            of_thread.where(runs.c.state.in_(TO_COME)).order_by(runs.c.created_at, runs.c.id).limit(1)
+        ).first()
+        if following is None or following.state == RunState.ACCEPTED:
+            # Who asked first is answered just now, and is the next to work unless refused.
             return None
         c.execute(sa.update(runs).where(runs.c.id == following.id).values(state=RunState.QUEUED))
         self.queues.submit(c, "runs", RunId(following.id), following.installation_id)
@@ -315,7 +319,10 @@ class Lifecycle:
         """How many unfinished runs of the same thread come before this one."""
         if not row.thread:
             return 0
-        earlier = sa.and_(runs.c.state == RunState.WAITING, runs.c.created_at < row.created_at)
+        asked_before = sa.or_(
+            runs.c.created_at < row.created_at, sa.and_(runs.c.created_at == row.created_at, runs.c.id < row.id)
+        )
+        earlier = sa.and_(runs.c.state.in_(TO_COME), asked_before)
         before = sa.select(sa.func.count()).where(
             runs.c.thread == row.thread, runs.c.id != row.id, sa.or_(runs.c.state.in_(ACTIVE), earlier)
         )

@@ -71,6 +71,8 @@ runs = sa.Table(
     sa.Column("continues_pull", sa.Integer),
     # Why it was stopped, when nobody in the thread asked for that.
     sa.Column("stop_reason", sa.Text),
+    # By what it was asked, when not in a thread: `key:<id>` or `user:<id>`.
+    sa.Column("asked_by", sa.Text),
     # What the reporter has said so far.
     sa.Column("comment_id", sa.BigInteger),
     sa.Column("comment_posts", sa.Integer, nullable=False, server_default="0"),
@@ -90,6 +92,7 @@ sa.Index("runs_by_day", runs.c.installation_id, runs.c.created_at)
 
 sa.Index("runs_by_pull", runs.c.repo_id, runs.c.pull_number)
 sa.Index("runs_by_head", runs.c.head_sha)
+sa.Index("runs_newest", runs.c.created_at, runs.c.id)
 
 events = sa.Table(
     "events",
@@ -149,4 +152,48 @@ cursors = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
+)
+
+# Only hashes of what opens a door are kept.
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("may_run", sa.Boolean, nullable=False),
+    sa.Column("repos", sa.JSON, nullable=False),
+    sa.Column("runs_per_hour", sa.Integer, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("revoked_at", Instant),
+    sa.Column("last_used_at", Instant),
+)
+
+sign_ins = sa.Table(
+    "sign_ins",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("login", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+
+# Somebody was sent to GitHub to sign in, and is to come back with this state.
+sign_in_attempts = sa.Table(
+    "sign_in_attempts",
+    metadata,
+    sa.Column("state_hash", sa.Text, primary_key=True),
+    sa.Column("verifier", sa.Text, nullable=False),
+    sa.Column("next", sa.Text, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+
+# How often something was done in a window of time, counted by all processes together.
+rate_windows = sa.Table(
+    "rate_windows",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("starts_at", Instant, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
 )

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot.errors import StoreUnavailable
+from bot.intake import repo_config
 from bot.runs.store import Store
 from bot.web.door import Door
 from bot.web.problems import problem
@@ -53,6 +54,7 @@ def build(
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),
+        Route("/backspace.schema.json", _config_schema),
         Route("/robots.txt", _robots),
         Mount("/static", StaticFiles(directory=_PAGES / "static")),
         *broker,
@@ -67,6 +69,12 @@ def build(
             500: _failed,
         },
     )
+
+
+async def _config_schema(_request: Request) -> Response:
+    """Of `.github/backspace.yml`, for editors; the address is stable."""
+    headers = {"access-control-allow-origin": "*", "cache-control": "public, max-age=3600"}
+    return JSONResponse(repo_config.json_schema(), headers=headers, media_type="application/schema+json")
 
 
 async def _robots(_request: Request) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.deployment import Deployment, deployed, until
-from tests.fakes.github import Comment, Delivery
+from tests.fakes.github import Comment, Delivery, Fault
 from tests.fakes.model.state import Gate
 
 pytestmark = pytest.mark.slow
@@ -70,6 +70,15 @@ def test_a_place_in_the_queue_is_told_again_as_others_are_served(limited: Deploy
     for run in runs:
         limited.finished(run)
     assert "**Nothing was changed**" in comment.body
+
+
+def test_who_asked_first_is_served_first_also_when_the_answer_takes_longer(limited: Deployment) -> None:
+    permission = "/repos/acme/calc/collaborators/octo/permission"
+    limited.github.fail("GET", permission, Fault.SLOW, seconds=2.0)
+    issue = limited.issue("no-changes")
+    asked = [limited.ask(issue, "/backspace fix it", user=login) for login in ("octo", "lead", "boss")]
+    ended = [limited.finished(limited.run_id(delivery)) for delivery in asked]
+    assert sorted(ended, key=lambda run: str(run["started_at"])) == ended
 
 
 def _of(deployment: Deployment, run_id: str) -> Comment | None:
