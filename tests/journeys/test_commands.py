@@ -112,3 +112,16 @@ def test_stop_while_the_checks_run_keeps_the_work() -> None:
         run = deployment.finished(run_id, seconds=20)
         assert run["outcome"] == "stopped"
         assert b"return a + b" in (deployment.github.file("calc.py", str(run["branch"])) or b"")
+
+
+def test_stop_while_the_setup_runs_ends_at_once() -> None:
+    config = "setup:\n  - sleep 300\n"
+    with deployed(files={"calc.py": "", ".github/backspace.yml": config}) as deployment:
+        issue = deployment.issue("no-changes")
+        asked = deployment.ask(issue)
+        until(
+            lambda: "**Prepare the sandbox**" in "".join(c.body for c in deployment.github.bot_comments(issue)),
+            what="the setup is under way",
+        )
+        deployment.ask(issue, "/backspace stop")
+        assert deployment.finished(deployment.run_id(asked), seconds=30)["outcome"] == "stopped"

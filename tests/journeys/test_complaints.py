@@ -1,9 +1,12 @@
 """What users of such bots complain about, and what they see here instead."""
 
+import contextlib
 import importlib
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -179,10 +182,19 @@ def test_a_success_of_the_program_that_is_an_error_is_a_failure(running: Deploym
 
 
 def test_a_run_out_of_time_ends_and_its_work_is_kept() -> None:
+    """Most of its minute passes while Backspace is down: the limit counts from when the work began."""
     config = f"{SAMPLE['.github/backspace.yml']}timeout_minutes: 1\n"
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment, at_work(deployment):
+    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment, at_work(deployment) as gate:
         issue = deployment.issue("fix-calc")
-        run = deployment.finished(deployment.run_id(deployment.ask(issue)))
+        run_id = deployment.run_id(deployment.ask(issue))
+        until(lambda: gate in deployment.model.waiting, what="the agent is at work")
+        deployment.backspace.kill()
+        earlier = (datetime.now(UTC) - timedelta(seconds=45)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        file = deployment.backspace.home / "data" / "backspace.db"
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute("update runs set started_at = ? where id = ?", (earlier, run_id))
+        deployment.backspace.start()
+        run = deployment.finished(run_id)
         comment = comment_of(deployment, issue)
         assert run["outcome"] == "timed_out"
         assert "**Stopped: the time limit was reached**" in comment

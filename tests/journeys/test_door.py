@@ -141,3 +141,11 @@ def test_a_second_process_on_the_same_database_is_turned_away(quiet: Deployment)
     assert second.process is not None
     assert second.process.wait(30) == 1
     assert "already in use by another Backspace process" in quiet.backspace.log
+
+
+def test_editors_find_the_schema_of_the_repositorys_file_at_its_address(quiet: Deployment) -> None:
+    answer = httpx.get(f"{quiet.backspace.url}/backspace.schema.json", timeout=10)
+    assert answer.status_code == 200
+    schema = answer.json()
+    assert {"checks", "ci_fix", "network"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
