@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -189,10 +188,10 @@ def test_a_run_out_of_time_ends_and_its_work_is_kept() -> None:
         run_id = deployment.run_id(deployment.ask(issue))
         until(lambda: gate in deployment.model.waiting, what="the agent is at work")
         deployment.backspace.kill()
-        earlier = (datetime.now(UTC) - timedelta(seconds=45)).strftime("%Y-%m-%d %H:%M:%S.%f")
         file = deployment.backspace.home / "data" / "backspace.db"
         with contextlib.closing(sqlite3.connect(file)) as database, database:
-            database.execute("update runs set started_at = ? where id = ?", (earlier, run_id))
+            earlier = "strftime('%Y-%m-%d %H:%M:%f000', started_at, '-45 seconds')"
+            database.execute(f"update runs set started_at = {earlier} where id = ?", (run_id,))  # noqa: S608 -- ours
         deployment.backspace.start()
         run = deployment.finished(run_id)
         comment = comment_of(deployment, issue)
