@@ -191,7 +191,7 @@ def test_a_run_out_of_time_ends_and_its_work_is_kept() -> None:
         file = deployment.backspace.home / "data" / "backspace.db"
         with contextlib.closing(sqlite3.connect(file)) as database, database:
             earlier = "strftime('%Y-%m-%d %H:%M:%f000', started_at, '-45 seconds')"
-            database.execute(f"update runs set started_at = {earlier} where id = ?", (run_id,))  # noqa: S608 -- ours
+            database.execute(f"update runs set started_at = {earlier} where id = ?", (run_id,))
         deployment.backspace.start()
         run = deployment.finished(run_id)
         comment = comment_of(deployment, issue)
