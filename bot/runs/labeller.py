@@ -136,7 +136,7 @@ class Labeller:
         spent = self._spend(task.installation_id)
         made = await self._github.create_label(at, own or self._label, _COLOR, _DESCRIPTION)
         await self._work.done(task, spent)
-        log.info("label.made" if made else "label.there", repo=task.repo.full_name)
+        log.info("label.is_there", repo=task.repo.full_name, made=made)
 
     def _spend(self, installation: InstallationId) -> datetime:
         spent = max(self._spent_until[installation], self._clock()) + PAUSE
