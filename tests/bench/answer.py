@@ -42,7 +42,7 @@ def _round() -> list[float]:
         first = deployment.issue("no-changes")
         _ask(deployment, first)
         github.wait_until(lambda: _reacted(deployment, first, "rocket"), "the first run ends", _WAIT_SECONDS)
-        # An installation of its own: one may post 20 comments at once, and then one a second.
+        # An installation of its own: what the first run wrote takes nothing from its limits.
         repository = github.add_repo("crowd/calc", SAMPLE)
         repository.roles = dict(deployment.repository.roles)
         github.install("crowd", [repository])
