@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.deployment import Deployment, deployed, free_port
+from tests.deployment import Deployment, deployed
 from tests.fakes.model.state import Gate
 from tests.terminal.conftest import Ended, Terminal, made_key
 
 pytestmark = pytest.mark.slow
 
+# The discard service's port: nobody listens there, and it is the same for all of pytest's processes.
+_NOBODY_THERE = "http://127.0.0.1:9"
 _PROMPT = "add() subtracts; make it add."
 _THINKING = Gate("fix-calc", 2)
 
@@ -124,7 +126,7 @@ def test_listed(typed: Callable[..., Ended]) -> None:
         (["runs", "list", "--key", "bsk_wrong"], 2, "Set BACKSPACE_KEY to an API key of that server"),
         (["runs", "list", "--key", ""], 2, "Set BACKSPACE_KEY to an API key of that server"),
         (["runs", "list", "--key", "two words"], 2, "look at BACKSPACE_KEY"),
-        (["runs", "list", "--url", f"http://127.0.0.1:{free_port()}"], 1, "Is Backspace running there"),
+        (["runs", "list", "--url", _NOBODY_THERE], 1, "Is Backspace running there"),
         (["runs", "list", "--url", "backspace.example.com"], 2, "--url is not an address"),
         (["runs", "list", "--url", ""], 2, "name the server with --url"),
         (["runs", "show", "../../healthz"], 2, "is no run's id"),
