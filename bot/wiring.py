@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import sys
@@ -66,6 +67,7 @@ from bot.web.server import Server
 from bot.web.signing_in import SigningIn
 
 _FILE_THREADS = 8
+_GARBAGE_THRESHOLDS = (10_000, 20, 20)
 log = structlog.get_logger("bot.wiring")
 
 
@@ -304,6 +306,10 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(parts.recovery.serve()),
             asyncio.create_task(parts.registries.refresh()),
         ]
+        # What is there by now stays: each look through it would stop everything for a tenth of a second.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
         parts.ready = True
         log.info("server.started", url=settings.public_url, sandbox=settings.sandbox)
         try:

@@ -1,5 +1,6 @@
 """What we know and owe: deliveries, runs, events and saved work, read and written here only."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +29,7 @@ from bot.runs.schema import artefacts, cursors, deliveries, events, messages, re
 from bot.runs.tables import Tables
 
 _PAGE = 500
+_ANSWERS_FIRST_SECONDS = 0.1
 
 
 class Store:
@@ -37,6 +39,7 @@ class Store:
         self._life = Lifecycle(queues, redact)
         self._tables = tables
         self._queues = queues
+        self._untold: list[RunId] = []
         self.changes = Changes()
 
     async def ping(self) -> None:
@@ -133,9 +136,16 @@ class Store:
             return wait if wait is not None else self._life.start(c, new, now)
 
         started = await self._tables.write(work)
-        if not isinstance(started, timedelta):
-            self._told(started.run_id)
+        if isinstance(started, Accepted):
+            # Of many who ask at once all are answered before the work for the first of them gets in their way.
+            if not self._untold:
+                asyncio.get_running_loop().call_later(_ANSWERS_FIRST_SECONDS, self._tell)
+            self._untold.append(started.run_id)
         return started
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        self._told(*untold)
 
     def opening(self, new: NewRun, now: datetime) -> ev.StoredEvent:
         """The first event of what `start` has accepted, for whom reading it back would take too long."""

@@ -104,10 +104,10 @@ class CodeApi:
         return Begun(started.run_id, self.store.opening(new, now) if fresh else None)
 
     async def _start(self, visitor: Visitor, new: NewRun, now: datetime) -> Accepted | Duplicate | timedelta:
-        if not isinstance(visitor, ByKey):
-            return await self.store.start(new, now)
-        limit = self.rates.taking(asked_by(visitor), visitor.key.runs_per_hour, _HOUR)
-        return await self.store.start_within(limit, new, now)
+        if isinstance(visitor, ByKey):
+            limit = self.rates.taking(asked_by(visitor), visitor.key.runs_per_hour, _HOUR)
+            return await self.store.start_within(limit, new, now)
+        return await self.store.start(new, now)
 
     async def _read(self, request: Request) -> Wanted | Response:
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()

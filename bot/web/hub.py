@@ -173,7 +173,10 @@ class Hub:
 
     @asynccontextmanager
     async def watch(self, run_id: RunId, after: int) -> AsyncIterator[Watcher]:
-        """Raises StoreUnavailable, also while the watcher catches up with what only the store has."""
+        """The run has to be there.
+
+        Raises StoreUnavailable, also while the watcher catches up with what only the store has.
+        """
         channel = self._channels.get(run_id) or await self._open(run_id, after)
         channel.watchers += 1
         try:
@@ -186,12 +189,15 @@ class Hub:
                     channel.task.cancel()
 
     async def _open(self, run_id: RunId, after: int) -> _Channel:
-        run = await self._store.run(run_id)
-        opened = self._channels.get(run_id)
-        if opened is not None:
-            return opened
-        channel = _Channel(run_id, max(0, min(after, run.last_seq if run else 0) - _LEAD), self._bounds)
-        if run is None or self._closed:
+        first = after - _LEAD
+        if first > 0:
+            # `after` may lie behind the end.
+            run = await self._store.run(run_id)
+            first = min(first, run.last_seq - _LEAD if run else 0)
+            if run_id in self._channels:
+                return self._channels[run_id]
+        channel = _Channel(run_id, max(0, first), self._bounds)
+        if self._closed:
             channel.end()
             return channel
         self._channels[run_id] = channel

@@ -39,6 +39,6 @@ def _take(page: Page, picture: Path) -> None:
     width = page.viewport_size["width"]
     page.evaluate(_TO_THE_END)
     page.set_viewport_size({"width": width, "height": min(page.evaluate(_TALL), _TALLEST)})
-    page.screenshot(path=picture)
     page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=picture)
     page.set_viewport_size({"width": width, "height": _HEIGHT})

@@ -84,7 +84,8 @@ def test_the_form_says_what_is_wrong_and_then_starts_a_run(
     wrong.fill(f"{running.github.web_url}/acme/calc")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/runs/*")
-    run = running.finished(page.url.rpartition("/")[2])
-    assert run["outcome"] == "pull_request"
+    expect(page.get_by_role("heading", level=1)).to_have_text("Please make add() add.")
+    run_id = page.url.rpartition("/")[2]
     page.goto("/")
-    expect(page.get_by_role("main")).to_contain_text("Please make add() add.")
+    expect(page.locator(f"a[href='/runs/{run_id}']")).to_have_text("Please make add() add.")
+    assert running.finished(run_id)["outcome"] == "pull_request"

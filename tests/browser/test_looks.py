@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser import stored
 from tests.browser.chromium import Visitor, Watch
@@ -60,16 +60,22 @@ def test_what_agents_write_is_text(visit: Visitor) -> None:
     assert page.locator("main script").count() == 0
 
 
+def scrolled_by(page: Page, key: str, there: str) -> None:
+    """A key that comes while the page still moves may be lost; people press it again."""
+
+    def arrived() -> bool:
+        page.keyboard.press(key)
+        return bool(page.evaluate(there))
+
+    until(arrived, what=f"{key} leads there")
+
+
 def test_a_run_with_thousands_of_events_can_be_read(visit: Visitor) -> None:
     page = visit(f"/runs/{stored.LONG.id}")
     main = page.get_by_role("main")
     expect(main).to_contain_text(stored.LONG.title)
     assert page.locator("*").count() <= _MOST_NODES
     faults = faults_of(page, "run-long")
-    # To its end and back.
-    page.keyboard.press("End")
-    at_the_end = "scrollY > 0 && scrollY + innerHeight >= document.documentElement.scrollHeight - 2"
-    until(lambda: page.evaluate(at_the_end), what="the page is at its end")
-    page.keyboard.press("Home")
-    until(lambda: page.evaluate("scrollY === 0"), what="the page is at its beginning")
+    scrolled_by(page, "End", "scrollY > 0 && scrollY + innerHeight >= document.documentElement.scrollHeight - 2")
+    scrolled_by(page, "Home", "scrollY === 0")
     assert faults == []

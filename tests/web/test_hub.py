@@ -116,10 +116,6 @@ async def test_a_place_far_in_the_future_ends_with_the_run(store: Store, hub: Hu
     assert await watching == []
 
 
-async def test_a_run_that_is_not_there_has_no_events(hub: Hub) -> None:
-    assert await numbers(hub, RunId("nothing")) == []
-
-
 async def test_what_another_process_writes_is_seen(url: str, store: Store, hub: Hub) -> None:
     run_id = await a_run(store)
     with opened(url) as tables:

@@ -2,6 +2,8 @@
 const place = document.getElementById("run");
 const log = document.getElementById("log");
 const MOST_SHOWN = 600;
+const REST_MS = 400;
+const AGAIN_MS = 5000;
 
 function follow() {
   const source = new EventSource(`/api/runs/${place.dataset.run}/events?after=${place.dataset.last}`);
@@ -18,6 +20,8 @@ function follow() {
       do {
         rung = false;
         await take(source);
+        // Many events in a row are one look.
+        await new Promise((go) => setTimeout(go, REST_MS));
       } while (rung);
     } catch {
       rung = false; // The connection is away; the stream comes back by itself, and rings.
@@ -28,6 +32,12 @@ function follow() {
 
   source.onmessage = () => requestAnimationFrame(refresh);
   source.onopen = refresh;
+  source.onerror = () => {
+    // After an answer that is no stream, such as a proxy's while the server restarts, browsers try no more.
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(follow, AGAIN_MS);
+    }
+  };
 }
 
 async function take(source) {
