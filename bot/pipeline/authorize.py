@@ -48,8 +48,8 @@ async def run(asked: Run, tools: Tools) -> Admitted | Refused:
     journal = Journal(asked.id, tools)
     await journal.reach(Stage.AUTHORIZING, f"Checking what {asked.request.actor.login} may do")
     found = await resolve.run(asked, tools)
-    if isinstance(found, resolve.NotInstalled):
-        return await _end(journal, tools, "app-not-installed", found.words)
+    if isinstance(found, resolve.Unreachable):
+        return await _end(journal, tools, found.code, found.words)
     asked, request = found, found.request
     at = where(request)
     answer = await _may_ask(asked, at, tools)
@@ -128,16 +128,17 @@ def by_key(request: RunRequest) -> bool:
 
 
 async def _may_ask(asked: Run, at: At, tools: Tools) -> Allowed | Denied:
+    repo = asked.request.repo
+    state = RepoState(repo.archived, repo.disabled)
     if by_key(asked.request):
-        return Allowed()
+        return access.decide_for_key(state)
     try:
         permission = await tools.github.permission(at, asked.request.actor)
     except failures.InstallationSuspended:
         return Denied(Denial.INSTALLATION_SUSPENDED, visible=False)
     except (failures.InstallationGone, failures.RepositoryNotInstalled):
         return Denied(Denial.REPOSITORY_GONE, visible=False)
-    repo = asked.request.repo
-    return access.decide(Facts(asked.request.actor, permission, RepoState(repo.archived, repo.disabled)))
+    return access.decide(Facts(asked.request.actor, permission, state))
 
 
 async def _refuse(asked: Run, at: At, denied: Denied, tools: Tools) -> Refused:

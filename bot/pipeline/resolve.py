@@ -3,32 +3,37 @@
 from dataclasses import dataclass, replace
 
 from bot.github.answers import At
-from bot.github.failures import NotFound, RepositoryNotInstalled
+from bot.github.failures import InstallationSuspended, NotFound, RepositoryNotInstalled
+from bot.intake.access import Denial
 from bot.model import InstallationId, Repo
 from bot.pipeline.job import Tools
 from bot.runs.records import Run
+from bot.wording import refusals
 
 BY_TOKEN = InstallationId(0)
 """Stands for `GITHUB_TOKEN`, where the app is not installed."""
 
 
 @dataclass(frozen=True)
-class NotInstalled:
+class Unreachable:
+    """Nothing can be done there, and why."""
+
+    code: str
     words: str
 
 
-async def run(asked: Run, tools: Tools) -> Run | NotInstalled:
+async def run(asked: Run, tools: Tools) -> Run | Unreachable:
     """The run with its repository as GitHub knows it."""
     request = asked.request
     if request.repo.id:
         return asked
-    at = await tools.github.app.installation_of(request.repo.full_name) or await _by_token(asked, tools)
+    try:
+        at = await tools.github.app.installation_of(request.repo.full_name) or await _by_token(asked, tools)
+    except InstallationSuspended:
+        return Unreachable(Denial.INSTALLATION_SUSPENDED, refusals.sentence(Denial.INSTALLATION_SUSPENDED))
     if at is None:
         page = await tools.github.app.installation_page()
-        return NotInstalled(
-            f"The app is not installed on {request.repo.full_name}, or there is no such repository. "
-            f"Install it at {page}; or whoever runs this server sets `GITHUB_TOKEN`."
-        )
+        return Unreachable("app-not-installed", refusals.app_not_installed(request.repo.full_name, page))
     found = replace(request, repo=at.repo, installation_id=at.installation_id)
     return await tools.store.resolved(asked.id, found)
 

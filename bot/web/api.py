@@ -81,27 +81,37 @@ class CodeApi:
         wanted = await self._read(request)
         if isinstance(wanted, Response):
             return wanted
-        wish = request.headers.get("idempotency-key", "")
-        if wish and not (wish.isprintable() and wish.isascii() and len(wish) <= _MOST_KEY_CHARACTERS):
+        wish = request.headers.get("idempotency-key")
+        if wish is not None and not (wish.isprintable() and wish.isascii() and 1 <= len(wish) <= _MOST_KEY_CHARACTERS):
             return problem(400, "bad-idempotency-key", "Idempotency-Key has 1 to 255 visible characters.")
-        begun = await self.begin(visitor, wanted, wish)
+        begun = await self.begin(visitor, wanted, wish or "")
         return begun.answer() if isinstance(begun, Declined) else self._answer(request, begun)
 
     async def begin(self, visitor: Visitor, wanted: Wanted, wish: str = "") -> Begun | Declined:
         run_id = self.new_run_id()
         job_key = f"api:{asked_by(visitor)}:{wish or run_id}"
-        if wish and (earlier := await self.store.by_wish(job_key)) is not None:
-            return Begun(earlier.id) if _is_same(wanted, earlier) else _reused()
+        if wish and (before := await self._before(job_key, wanted)) is not None:
+            return before
         if not await self.doorkeeper.may_start(visitor, wanted.full_name):
             return _not_allowed(visitor, wanted)
         new, now = NewRun(run_id, self._request(visitor, wanted), job_key), self.clock()
         started = await self._start(visitor, new, now)
         if isinstance(started, timedelta):
             return too_often(started)
-        assert started.run_id is not None
-        log.info("run.asked", run=started.run_id, by=asked_by(visitor), repo=wanted.full_name)
-        fresh = isinstance(started, Accepted)
-        return Begun(started.run_id, self.store.opening(new, now) if fresh else None)
+        if isinstance(started, Duplicate):
+            # The same key came twice at once.
+            before = await self._before(job_key, wanted)
+            assert before is not None
+            return before
+        log.info("run.asked", run=run_id, by=asked_by(visitor), repo=wanted.full_name)
+        return Begun(run_id, self.store.opening(new, now))
+
+    async def _before(self, job_key: str, wanted: Wanted) -> Begun | Declined | None:
+        """What a wish that came earlier makes of this one; None when none did."""
+        earlier = await self.store.by_wish(job_key)
+        if earlier is None:
+            return None
+        return Begun(earlier.id) if _is_same(wanted, earlier) else _reused()
 
     async def _start(self, visitor: Visitor, new: NewRun, now: datetime) -> Accepted | Duplicate | timedelta:
         if isinstance(visitor, ByKey):
@@ -175,8 +185,9 @@ def _not_allowed(visitor: Visitor, wanted: Wanted) -> Declined:
         case ByKey():
             return Declined(403, "repository-not-covered", f"This key is not for {wanted.full_name}.")
         case _:
-            words = f"You may not write to {wanted.full_name}, or the app is not installed there."
-            return Declined(403, "not-authorised", words)
+            # A repository that is not there and one that may not be seen look the same.
+            words = f"There is no {wanted.full_name} that you may write to and the app is installed on."
+            return Declined(404, "no-such-repository", words)
 
 
 def too_often(wait: timedelta) -> Declined:

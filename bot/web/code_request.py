@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.intake import branches
 
 _MOST_PROMPT_CHARACTERS = 20_000
+_MOST_PROBLEMS = 20
 _FULL_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 _SCP = re.compile(r"git@(?P<host>[^:/]+):(?P<path>.+)")
 # JSON can say NUL and half a surrogate pair; no database stores them.
@@ -49,18 +50,19 @@ def read(body: Any, *, github_url: str, models: Collection[str]) -> Wanted | lis
     try:
         read_body = _Body.model_validate(body)
     except ValidationError as error:
-        return [_said(found) for found in error.errors(include_url=False, include_input=False, include_context=False)]
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return [_said(one) for one in found[:_MOST_PROBLEMS]]
     problems: list[FieldProblem] = []
-    given = {url.strip() for url in (read_body.repo_url, read_body.repoUrl) if url is not None}
-    full_name = _full_name(next(iter(given)), github_url) if len(given) == 1 else None
+    given = [_full_name(url.strip(), github_url) for url in (read_body.repo_url, read_body.repoUrl) if url is not None]
+    full_name = given[0] if given else None
     if not given:
         problems.append(FieldProblem("repo_url", f"Is missing: the repository's address, {github_url}/owner/name."))
-    elif len(given) > 1:
-        problems.append(FieldProblem("repo_url", "repo_url and repoUrl name different repositories; give one of them."))
-    elif full_name is None:
+    elif None in given:
         problems.append(
             FieldProblem("repo_url", f"Is not a repository of this server's GitHub: {github_url}/owner/name.")
         )
+    elif len({name.lower() for name in given if name}) > 1:
+        problems.append(FieldProblem("repo_url", "repo_url and repoUrl name different repositories; give one of them."))
     problems += _texts(read_body, models)
     if problems or full_name is None:
         return problems
@@ -93,7 +95,7 @@ def _full_name(url: str, github_url: str) -> str | None:
         path = _path_on(url, host.scheme, host.netloc)
     else:
         path = url
-    name = path.strip("/").removesuffix(".git")
+    name = path.rstrip("/").removesuffix(".git")
     return name if _FULL_NAME.fullmatch(name) else None
 
 
@@ -103,7 +105,7 @@ def _path_on(url: str, scheme: str, netloc: str) -> str:
     except ValueError:
         return ""
     same = parts.scheme.lower() == scheme and parts.netloc.lower() == netloc.lower()
-    return parts.path if same and not parts.query and not parts.fragment else ""
+    return parts.path.lstrip("/") if same and not parts.query and not parts.fragment else ""
 
 
 def _said(found: Any) -> FieldProblem:  # noqa: ANN401 -- pydantic's error

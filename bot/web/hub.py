@@ -120,7 +120,7 @@ class Watcher:
     async def frames(self) -> list[Frame] | None:
         """The next ones, as many as there are; none as a sign of life; None when that was all."""
         channel, beats = self._channel, self._channel.beats
-        while True:
+        while not self._hub.closed:
             if self._after < channel.before:
                 if self._kept_up:
                     self.dropped = True
@@ -137,6 +137,7 @@ class Watcher:
             if channel.beats != beats:
                 return []
             await channel.news()
+        return None
 
     def __aiter__(self) -> AsyncIterator[StoredEvent]:
         return self._events()
@@ -158,7 +159,7 @@ class Hub:
         self._keep_alive_seconds = keep_alive_seconds
         self._channels: dict[RunId, _Channel] = {}
         self._catching_up = asyncio.Semaphore(_CATCHING_UP_AT_ONCE)
-        self._closed = False
+        self.closed = False
 
     @property
     def watched(self) -> int:
@@ -167,7 +168,7 @@ class Hub:
 
     def close(self) -> None:
         """End every stream, now and from now on; the watchers go on behind their place elsewhere."""
-        self._closed = True
+        self.closed = True
         for channel in self._channels.values():
             channel.end()
 
@@ -197,7 +198,7 @@ class Hub:
             if run_id in self._channels:
                 return self._channels[run_id]
         channel = _Channel(run_id, max(0, first), self._bounds)
-        if self._closed:
+        if self.closed:
             channel.end()
             return channel
         self._channels[run_id] = channel
