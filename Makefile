@@ -27,6 +27,7 @@ check: lint
 	$(PYTEST) -m "not slow"
 
 test: install
+	@echo "Pictures of the pages go to build/screenshots."
 	$(PYTEST)
 
 # PROMPT=… and SANDBOX=… reach the program in its environment, as make hands on its command line's variables.

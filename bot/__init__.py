@@ -17,16 +17,23 @@ Imports go downwards only; `[tool.importlinter]` in pyproject.toml has the layer
 
 The modules
     cli             the command line: arguments in, exit code out
+    cli_keys        its commands for API keys
     wiring          settings to every part, once; the only place that names concrete classes
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
-                    door  problems  routes  runs  sse  visitor
+                    api  code_request  connection  door  doorkeeper  forms  hardened  headers  hub
+                    openapi  operations  page_routes  presenting  problems  remembered  routes
+                    run_access  run_actions  runs  schemas  server  session_cookie  signing_in  sse
+                    stream  throttle  visitor
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
-                    changes  database  engine  janitor  label_work  labeller  lifecycle  migrations
-                    reception  records  recovery  reporter  schema  store  tables  view  workflows  writer
+                    changes  database  engine  janitor  keys  label_work  labeller  lifecycle  listing
+                    migrations  rates  reception  records  recovery  reporter  schema  sign_ins  store  tables
+                    view  workflows  writer
+    terminal/       a Backspace elsewhere, from the terminal: the client, what it draws, its commands
+                    answers  client  commands  lines  show
     pipeline/       what a run does: one module per stage, each safe to run twice
-                    answering  authorize  commands  context  errands  failed_checks  heads  images  installations
-                    job  labelled  outputs  prepare  publish  session  stages  steering  verify  work
-                    workplace
+                    again  answering  authorize  commands  context  errands  failed_checks  heads
+                    images  installations  job  labelled  outputs  prepare  publish  resolve  session
+                    stages  steering  verify  work  workplace
     agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
                     claude  command  ending  endings  hidden  marker  material  messages  parsing  prompt
                     stream
@@ -34,7 +41,7 @@ The modules
                     exchange  meter  prices  proxy  requests  socket_server
     github/         the calls we make, with tokens and limits; and the git that the host does, up to the push
                     answers  app  attachments  calls  checkout  client  diff  failures  gates  git  image_formats
-                    job_logs  limits  publish  quarantine  refusals  secrets  threads  tokens
+                    job_logs  limits  oauth  publish  quarantine  refusals  secrets  threads  tokens
     sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out
                     allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
@@ -42,7 +49,7 @@ The modules
     intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
                     access  branches  commands  errands  options  repo_config  triggers  webhook
     markdown/       Markdown from people and agents, as tokens
-                    assets  characters  cutting  html_text  images  inline  linked  parsing  pieces  plain
+                    assets  characters  cutting  html_text  images  inline  linked  page_html  parsing  pieces  plain
                     references  sanitising
     redaction       secrets out of what is stored or posted
     wording/        every word people read on GitHub

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from bot.cli_keys import keys
 from bot.errors import BackspaceError, SettingsError
-from bot.settings import Settings, load
+from bot.settings import load
+from bot.terminal.commands import run, runs
 
 FAILED = 1
 USAGE = 2
@@ -26,19 +28,12 @@ def serve() -> None:
     """Take deliveries in and work on runs, in one process, until it is told to end."""
     from bot.wiring import serve as run_server  # noqa: PLC0415 -- its imports cost a second that `--help` need not wait for
 
-    settings = _settings()
-    asyncio.run(run_server(settings))
+    asyncio.run(run_server(load(os.environ, Path(".env"))))
 
 
-def _settings() -> Settings:
-    """From the environment and `.env` here. Exits with 2 and every problem when they cannot be used."""
-    try:
-        return load(os.environ, Path(".env"))
-    except SettingsError as error:
-        click.echo(f"Backspace cannot start: {len(error.problems)} problem(s) in the settings.", err=True)
-        for problem in error.problems:
-            click.echo(f"  {problem.name} {problem.problem}\n      {problem.remedy}", err=True)
-        sys.exit(USAGE)
+backspace.add_command(keys)
+backspace.add_command(run)
+backspace.add_command(runs)
 
 
 def main() -> None:
@@ -50,6 +45,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except SettingsError as error:
+        click.echo(f"Backspace cannot start: {len(error.problems)} problem(s) in the settings.", err=True)
+        for problem in error.problems:
+            click.echo(f"  {problem.name} {problem.problem}\n      {problem.remedy}", err=True)
+        sys.exit(USAGE)
     except BackspaceError as error:
         click.echo(f"backspace: {error}", err=True)
         sys.exit(FAILED)

@@ -221,3 +221,9 @@ def wire(stored: StoredEvent) -> dict[str, Any]:
         "timestamp": stamp,
         **encoded,
     }
+
+
+def unwire(seq: int, body: dict[str, Any]) -> StoredEvent:
+    """The inverse of `wire`. Raises KeyError, TypeError or ValueError for what this version does not know."""
+    stamp = datetime.fromisoformat(str(body["timestamp"]))
+    return StoredEvent(seq, RunId(str(body["request_id"])), stamp, decode(body))

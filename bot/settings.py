@@ -28,6 +28,8 @@ from bot.setting_types import (
 _GITHUB_API_URL = "https://api.github.com"
 _GITHUB_URL = "https://github.com"
 _OURS = "BACKSPACE_"
+_OF_THE_CLIENT = frozenset({"BACKSPACE_KEY"})
+"""What `backspace run` and `runs` read besides BACKSPACE_PUBLIC_URL; no business of the server's."""
 _SYSTEM_HOME = Path("/var/lib/backspace")
 
 
@@ -302,7 +304,7 @@ def _read_dotenv(path: Path | None, problems: list[SettingProblem]) -> dict[str,
 def _misspelt(given: Mapping[str, str]) -> Iterator[SettingProblem]:
     known = [name.removeprefix(_OURS) for name in _NAMES if name.startswith(_OURS)]
     for name in sorted(given):
-        if name.startswith(_OURS) and name not in _NAMES:
+        if name.startswith(_OURS) and name not in _NAMES and name not in _OF_THE_CLIENT:
             near = difflib.get_close_matches(name.removeprefix(_OURS), known, n=1, cutoff=0.5)
             yield SettingProblem(
                 name, "is not a setting", f"Did you mean {_OURS}{near[0]}?" if near else "Take it out."

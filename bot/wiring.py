@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import sys
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from bot import telemetry
 from bot.broker.prices import Price, PriceTable
@@ -26,6 +27,8 @@ from bot.github.attachments import Attachments
 from bot.github.checkout import Checkout
 from bot.github.client import connect
 from bot.github.git import Git
+from bot.github.oauth import OAuth
+from bot.github.oauth import connect as connect_oauth
 from bot.github.publish import Publisher
 from bot.github.quarantine import Quarantine
 from bot.model import RunId
@@ -35,11 +38,15 @@ from bot.redaction import Redactor
 from bot.runs import database
 from bot.runs.engine import Caps, Engine
 from bot.runs.janitor import Janitor
+from bot.runs.keys import Keys
 from bot.runs.label_work import LabelWork
 from bot.runs.labeller import Labeller
+from bot.runs.listing import Listing
+from bot.runs.rates import Rates
 from bot.runs.reception import Reception
 from bot.runs.recovery import Recovery
 from bot.runs.reporter import Reporter
+from bot.runs.sign_ins import SignIns
 from bot.runs.store import Store
 from bot.runs.tables import Tables
 from bot.sandbox.bubblewrap import Bubblewrap
@@ -48,12 +55,19 @@ from bot.sandbox.registries import RegistryFinder
 from bot.settings import Settings
 from bot.telemetry import Metrics
 from bot.web import routes
+from bot.web.api import CodeApi
 from bot.web.door import Door
+from bot.web.doorkeeper import LOOPBACK, Doorkeeper
+from bot.web.hub import Hub
+from bot.web.openapi import Described
+from bot.web.page_routes import Pages
+from bot.web.run_actions import RunActions
 from bot.web.runs import RunReaders
+from bot.web.server import Server
+from bot.web.signing_in import SigningIn
 
 _FILE_THREADS = 8
-_STREAMS_END_SECONDS = 5
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_GARBAGE_THRESHOLDS = (10_000, 20, 20)
 log = structlog.get_logger("bot.wiring")
 
 
@@ -69,7 +83,8 @@ def new_run_id() -> RunId:
 class Backspace:
     """The parts of one process."""
 
-    web: Starlette
+    web: ASGIApp
+    hub: Hub
     engine: Engine
     pipeline: Pipeline
     reporter: Reporter
@@ -103,6 +118,8 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         stack.callback(tables.close)
         store = Store(tables, engine, redactor.redact)
         label_work = LabelWork(tables)
+        keys = Keys(tables)
+        rates = Rates(tables, now)
         files = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
         github = await stack.enter_async_context(
             connect(
@@ -113,6 +130,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
                 clock=now,
                 on_secret=redactor.add,
                 api_version=settings.github_api_version,
+                personal_token=settings.github_token.get_secret_value() if settings.github_token else "",
             )
         )
         git = Git(home=home / "git")
@@ -132,6 +150,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         tools = Tools(
             store=store,
             label_work=label_work,
+            keys=keys,
             github=github,
             attachments=Attachments(web_url=settings.github_url, rendered=github.threads.rendered),
             checkout=Checkout(git, executor=files),
@@ -171,6 +190,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         )
         parts = Backspace(
             web=Starlette(),
+            hub=Hub(store),
             engine=engine,
             pipeline=pipeline,
             reporter=Reporter(
@@ -182,19 +202,75 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             registries=registries,
             sandbox=sandbox,
         )
+        sign_ins = SignIns(tables)
+        doorkeeper = Doorkeeper(
+            keys,
+            sign_ins,
+            github,
+            public_url=settings.public_url,
+            open_to_all=not settings.require_auth and settings.host in LOOPBACK,
+            clock=now,
+        )
+        signing_in = SigningIn(
+            await _oauth(settings, stack), sign_ins, doorkeeper, settings.public_url, now, secrets.token_bytes
+        )
+        listing = Listing(tables)
+        readers = RunReaders(store, listing, parts.hub, doorkeeper)
+        code_api = CodeApi(
+            store=store,
+            hub=parts.hub,
+            doorkeeper=doorkeeper,
+            rates=rates,
+            public_url=tools.public_url,
+            github_url=settings.github_url.rstrip("/"),
+            models=tools.limits.models,
+            clock=now,
+            new_run_id=new_run_id,
+        )
         parts.web = routes.build(
             door=Door(
                 reception=reception,
                 secrets=[secret.get_secret_value().encode() for secret in app.webhook_secrets],
                 count=metrics.delivery,
             ),
-            readers=RunReaders(store, open_to_all=not settings.require_auth and settings.host in _LOOPBACK),
+            parts=[
+                readers,
+                Pages(
+                    store=store,
+                    listing=listing,
+                    readers=readers,
+                    doorkeeper=doorkeeper,
+                    api=code_api,
+                    web_url=github.web_url,
+                    clock=now,
+                ),
+                RunActions(store, doorkeeper, rates, tools.public_url, now, new_run_id),
+                code_api,
+                signing_in,
+                Described(tools.public_url),
+            ],
             store=store,
             ready=lambda: parts.ready,
             metrics=lambda: (metrics.render(), metrics.content_type),
             broker=[Mount("/broker", app=broker.asgi)],
+            https=settings.public_url.startswith("https:"),
         )
         yield parts
+
+
+async def _oauth(settings: Settings, stack: AsyncExitStack) -> OAuth | None:
+    """None when the settings that it takes to sign in are not there."""
+    if settings.github_client_id is None or settings.github_client_secret is None:
+        return None
+    return await stack.enter_async_context(
+        connect_oauth(
+            client_id=settings.github_client_id,
+            client_secret=settings.github_client_secret.get_secret_value(),
+            api_url=settings.github_api_url,
+            web_url=settings.github_url,
+            api_version=settings.github_api_version,
+        )
+    )
 
 
 def _known(token: str, redactor: Redactor) -> str:
@@ -230,21 +306,15 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(parts.recovery.serve()),
             asyncio.create_task(parts.registries.refresh()),
         ]
-        config = uvicorn.Config(
-            parts.web,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=_STREAMS_END_SECONDS,
-        )
+        # What is there by now stays: each look through it would stop everything for a tenth of a second.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
         parts.ready = True
         log.info("server.started", url=settings.public_url, sandbox=settings.sandbox)
         try:
             with contextlib.suppress(KeyboardInterrupt):
-                await uvicorn.Server(config).serve()
+                await Server(parts.web, parts.hub, host=settings.host, port=settings.port).serve()
         finally:
             parts.ready = False
             log.info("server.stopping")

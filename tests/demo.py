@@ -34,9 +34,10 @@ def main() -> int:
         run_id, issue_url = _ask(deployment, prompt, console)
         outcome = _follow(deployment, run_id, console, _REAL_SECONDS if real else _SCRIPTED_SECONDS)
         run = deployment.finished(run_id, seconds=30)
-        run_url = f"{deployment.backspace.url}/runs/{run_id}"
-        console.print(f"\nThe thread:        {issue_url}\nThe run:           {run_url}")
+        pages = deployment.backspace.url
+        console.print(f"\nThe thread:        {issue_url}\nThe run:           {pages}/runs/{run_id}")
         if sys.stdout.isatty() and not os.environ.get("CI"):
+            console.print(f"All runs:          {pages}/")
             console.print(f"The pull request:  {run['pr_url'] or 'none'}")
             console.print("\nComment there as somebody with write access to try more. Ctrl-C ends all of it.")
             with contextlib.suppress(KeyboardInterrupt):

@@ -260,6 +260,8 @@ def deployed(
                 "GITHUB_APP_ID": str(github.identity.id),
                 "GITHUB_PRIVATE_KEY_PATH": str(key),
                 "GITHUB_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "GITHUB_CLIENT_ID": github.identity.client_id,
+                "GITHUB_CLIENT_SECRET": github.identity.client_secret,
                 "GITHUB_API_URL": github.api_url,
                 "GITHUB_URL": github.web_url,
                 "ANTHROPIC_API_KEY": MODEL_KEY,

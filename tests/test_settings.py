@@ -305,6 +305,10 @@ def test_a_misspelt_name_is_told_the_nearest(name: str, remedy: str) -> None:
     assert problem.remedy.endswith(remedy)
 
 
+def test_the_key_of_the_terminal_client_is_no_misspelt_name() -> None:
+    assert isinstance(load({"BACKSPACE_KEY": "bsk_dummy"}, None, needs=frozenset()), Settings)
+
+
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text(

@@ -184,6 +184,17 @@ def permission(answer: Json) -> Permission | None:
     return Permission(str(answer.get("permission", "none")), int(user["id"]), str(user.get("type", "")))
 
 
+def repository(answer: Json) -> Repo:
+    return Repo(
+        id=int(answer["id"]),
+        full_name=str(answer["full_name"]),
+        default_branch=str(answer["default_branch"]),
+        private=bool(answer["private"]),
+        archived=bool(answer.get("archived", False)),
+        disabled=bool(answer.get("disabled", False)),
+    )
+
+
 def file_content(answer: Json) -> bytes | None:
     """The bytes of a contents answer; None when the path is no file. Raises FileTooLarge above 1 MB."""
     if not isinstance(answer, dict) or answer.get("type") != "file":

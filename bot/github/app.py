@@ -1,20 +1,24 @@
 """What GitHub tells the app itself: its deliveries, and what its installations hold."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
+from bot.github import answers
 from bot.github.answers import At
 from bot.github.calls import Calls
-from bot.github.failures import GitHubFailed, RepositoryNotInstalled
+from bot.github.failures import GitHubFailed, NotFound, RepositoryNotInstalled
 from bot.github.tokens import Scope, Tokens
 from bot.intake.webhook import RepoName
 from bot.model import InstallationId, Repo
 
 _PAGE = 100
 _EVERYTHING = Scope(metadata="read")
+_FULL_NAME = re.compile(r"[A-Za-z0-9_-]+/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,10 @@ class Standing(Enum):
 class App:
     """All methods raise GitHubFailed."""
 
-    def __init__(self, tokens: Tokens, calls: Calls) -> None:
+    def __init__(self, tokens: Tokens, calls: Calls, *, web_url: str) -> None:
         self._tokens = tokens
         self._calls = calls
+        self._web_url = web_url.rstrip("/")
 
     async def attempts(self, rest: str = "") -> Attempts:
         """https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook"""
@@ -100,6 +105,33 @@ class App:
                 return Standing.GONE
             raise
         return Standing.SUSPENDED if body.get("suspended_at") else Standing.ACTIVE
+
+    async def installation_of(self, full_name: str) -> At | None:
+        """Where calls to the repository go, with its id and default branch; None when the app is not installed there.
+
+        None also for one that does not exist, or not under this name any more.
+        https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app
+        """
+        if not _FULL_NAME.fullmatch(full_name):
+            return None
+        path = f"/repos/{quote(full_name)}"
+        try:
+            installation, _ = await self._tokens.ask_as_app(f"{path}/installation")
+            at = At(InstallationId(int(installation["id"])), Repo(0, "", "", private=True))
+            reply = await self._calls.look_up(at, path, scope=_EVERYTHING)
+            return At(at.installation_id, answers.repository(reply.body))
+        except NotFound:
+            return None
+        except GitHubFailed as error:
+            if error.status in (301, 404):
+                return None
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise GitHubFailed("where the app is installed cannot be read") from error
+
+    async def installation_page(self) -> str:
+        """Where people install the app."""
+        return f"{self._web_url}/apps/{await self._tokens.app_slug()}/installations/new"
 
     async def holds(self, installation: InstallationId, repository_id: int) -> bool:
         """Whether an active installation may use the repository."""

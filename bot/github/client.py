@@ -30,7 +30,7 @@ from bot.github.threads import Threads, path_of
 from bot.github.tokens import ANSWER, ANSWER_PULL_REQUEST, CLONE, PUBLISH, Scope, Tokens
 from bot.intake.access import Permission
 from bot.intake.repo_config import PATH as CONFIG_PATH
-from bot.model import Actor, InstallationId, Sha
+from bot.model import Actor, InstallationId, Repo, Sha
 
 API_VERSION = "2026-03-10"
 """What github.com gets; GitHub Enterprise Server may need 2022-11-28."""
@@ -51,7 +51,7 @@ class Client:
         self._tokens = tokens
         self._limits = limits
         self.threads = Threads(calls)
-        self.app = App(tokens, calls)
+        self.app = App(tokens, calls, web_url=web_url)
         self.job_logs = job_logs
         self._reactions: dict[tuple[int, Target, str], int] = {}
 
@@ -78,6 +78,10 @@ class Client:
         return Author(login, f"{reply.body['id']}+{login}@users.noreply.{host}")
 
     # Who asks, and what the repository says.
+
+    async def repository(self, at: At) -> Repo:
+        """As it is now. Raises NotFound."""
+        return answers.repository((await self._calls.send(at, "GET", "", scope=ANSWER, urgent=True)).body)
 
     async def permission(self, at: At, actor: Actor) -> Permission | None:
         """What GitHub grants the login now; None when it knows none. The answer's id may be somebody else's."""
@@ -391,6 +395,7 @@ async def connect(
     on_secret: Callable[[str], None],
     api_version: str = API_VERSION,
     proxy: str | None = None,
+    personal_token: str = "",
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Client]:
     """The client of one App, with all its parts. Raises AppRefused when the private key is none."""
@@ -405,6 +410,7 @@ async def connect(
             http=http,
             clock=clock,
             on_secret=on_secret,
+            personal_token=personal_token,
             sleep=sleep,
         )
         limits = Limits(clock=clock, sleep=sleep)

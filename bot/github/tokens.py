@@ -85,9 +85,14 @@ class Tokens:
         http: httpx.AsyncClient,
         clock: Callable[[], datetime],
         on_secret: Callable[[str], None],
+        personal_token: str = "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`on_secret` is told every token, so that it can be redacted by value. Raises AppRefused."""
+        """`on_secret` is told every token, so that it can be redacted by value. Raises AppRefused.
+
+        `personal_token` is what installation 0 stands for: it is used as it is, whatever the scope.
+        """
+        self._personal_token = personal_token
         self._app_id = app_id
         self._api_url = api_url.rstrip("/")
         self._api_version = api_version
@@ -144,6 +149,10 @@ class Tokens:
         Raises InstallationGone, InstallationSuspended, RepositoryNotInstalled, PermissionMissing, AppRefused,
         Unavailable.
         """
+        if installation_id == 0:
+            if not self._personal_token:
+                raise RepositoryNotInstalled("no token stands in where the app is not installed")
+            return self._personal_token
         key = _Key(installation_id, repository_id, scope)
         kept = self._kept.get(key)
         if kept and kept.expires_at - self._clock() > _REFRESH_BEFORE_EXPIRY:

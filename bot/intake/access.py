@@ -83,6 +83,11 @@ def decide(facts: Facts) -> Answer:
     return next(_refusals(facts), Allowed())
 
 
+def decide_for_key(repo: RepoState) -> Answer:
+    """What a key may do was seen at the door; what is left is whether anything can be done here."""
+    return next(_unusable(repo), Allowed())
+
+
 def _refusals(facts: Facts) -> Iterator[Denied]:
     """In the order of their weight; only the first is said."""
     repo, permission = facts.repo, facts.permission
@@ -97,11 +102,15 @@ def _refusals(facts: Facts) -> Iterator[Denied]:
     # A login may have passed to somebody else since the trigger; an id never does.
     if permission is None or permission.user_id != facts.actor.id or permission.level not in WRITERS:
         yield Denied(Denial.NOT_AUTHORISED, visible=writable)
+    yield from _unusable(repo)
+    if facts.budget_left_usd is not None and facts.budget_left_usd <= 0:
+        yield Denied(Denial.BUDGET_USED_UP)
+
+
+def _unusable(repo: RepoState) -> Iterator[Denied]:
     if repo.archived:
         yield Denied(Denial.REPOSITORY_ARCHIVED, visible=False)
     if repo.disabled:
         yield Denied(Denial.REPOSITORY_DISABLED, visible=False)
     if repo.empty:
         yield Denied(Denial.REPOSITORY_EMPTY)
-    if facts.budget_left_usd is not None and facts.budget_left_usd <= 0:
-        yield Denied(Denial.BUDGET_USED_UP)

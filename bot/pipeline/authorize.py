@@ -11,6 +11,7 @@ from bot.intake import access, repo_config
 from bot.intake.access import Allowed, Denial, Denied, Facts, RepoState
 from bot.intake.repo_config import ConfigInvalid, RepoConfig
 from bot.model import Issue, Options, Outcome, RunRequest, RunState, Stage, TriggerKind
+from bot.pipeline import resolve
 from bot.pipeline.heads import unusable
 from bot.pipeline.job import Journal, Limits, Tools
 from bot.runs.lifecycle import Terms
@@ -44,10 +45,13 @@ async def run(asked: Run, tools: Tools) -> Admitted | Refused:
     """Admit the run to the queue of runs or refuse it; either way somebody who may ask sees an answer."""
     if asked.state is not RunState.ACCEPTED:
         return Admitted(ahead=0)
-    request = asked.request
     journal = Journal(asked.id, tools)
+    await journal.reach(Stage.AUTHORIZING, f"Checking what {asked.request.actor.login} may do")
+    found = await resolve.run(asked, tools)
+    if isinstance(found, resolve.Unreachable):
+        return await _end(journal, tools, found.code, found.words)
+    asked, request = found, found.request
     at = where(request)
-    await journal.reach(Stage.AUTHORIZING, f"Checking what @{request.actor.login} may do")
     answer = await _may_ask(asked, at, tools)
     if isinstance(answer, Denied):
         return await _refuse(asked, at, answer, tools)
@@ -118,15 +122,23 @@ def budget(config: RepoConfig, limits: Limits, options: Options) -> float:
     return min(dollars for dollars in wished if dollars is not None)
 
 
+def by_key(request: RunRequest) -> bool:
+    """Whether it was not a person who asked: what a key may do was seen at the door."""
+    return request.asked_by != "" and not request.asked_by.startswith("user:")
+
+
 async def _may_ask(asked: Run, at: At, tools: Tools) -> Allowed | Denied:
+    repo = asked.request.repo
+    state = RepoState(repo.archived, repo.disabled)
+    if by_key(asked.request):
+        return access.decide_for_key(state)
     try:
         permission = await tools.github.permission(at, asked.request.actor)
     except failures.InstallationSuspended:
         return Denied(Denial.INSTALLATION_SUSPENDED, visible=False)
     except (failures.InstallationGone, failures.RepositoryNotInstalled):
         return Denied(Denial.REPOSITORY_GONE, visible=False)
-    repo = asked.request.repo
-    return access.decide(Facts(asked.request.actor, permission, RepoState(repo.archived, repo.disabled)))
+    return access.decide(Facts(asked.request.actor, permission, state))
 
 
 async def _refuse(asked: Run, at: At, denied: Denied, tools: Tools) -> Refused:

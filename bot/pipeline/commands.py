@@ -4,25 +4,19 @@ from dataclasses import replace
 
 import structlog
 
-from bot import events as ev
 from bot.github.answers import At
 from bot.intake.access import Allowed
 from bot.intake.commands import Word
 from bot.intake.triggers import Command
-from bot.model import Outcome, ReviewPlace, RunId, RunState, TriggerKind
-from bot.pipeline import answering
+from bot.model import ReviewPlace, RunId, RunState, TriggerKind
+from bot.pipeline import again, answering
 from bot.pipeline.answering import Said
 from bot.pipeline.job import Tools
-from bot.pipeline.workplace import BUNDLE_ARTEFACT, SESSION_ARTEFACT
 from bot.runs.lifecycle import NewRun
 from bot.runs.records import Run, Stopped
 from bot.runs.view import view_of
 from bot.wording import replies
 
-STOPPED_EARLY = "Stopped before the work began."
-_UNFINISHED = frozenset(
-    {Outcome.STOPPED, Outcome.BUDGET_EXCEEDED, Outcome.TIMED_OUT, Outcome.FAILED, Outcome.NEEDS_INPUT}
-)
 log = structlog.get_logger("bot.pipeline.commands")
 
 
@@ -76,8 +70,7 @@ async def _act(said: Command, tools: Tools) -> str:
 
 
 async def _stop(latest: Run, tools: Tools) -> str:
-    early = ev.Complete(Outcome.STOPPED, STOPPED_EARLY, 0, 0)
-    match await tools.store.stop(latest.id, early, tools.clock()):
+    match await again.stop(latest.id, tools.store, tools.clock()):
         case Stopped.BEFORE:
             return replies.already_ended(latest.id, tools.command)
         case Stopped.AT_ONCE | Stopped.SOON:
@@ -86,14 +79,14 @@ async def _stop(latest: Run, tools: Tools) -> str:
 
 
 async def _retry(said: Command, latest: Run, tools: Tools) -> str:
-    """A new run of the same request by who says so now; it goes on from work that was left unfinished."""
+    """A new run of the same request by who says so now."""
     if latest.outcome is None:
         return replies.still_running(latest.id)
     context = latest.request.review
     here = said.comment_id if said.in_review else 0
     if said.in_review and context is None:
         context = ReviewPlace(here, "", None, "", here)
-    again = replace(
+    wish = replace(
         latest.request,
         actor=said.actor,
         comment_id=None if said.in_review else said.comment_id,
@@ -102,7 +95,6 @@ async def _retry(said: Command, latest: Run, tools: Tools) -> str:
         repo=said.repo,
         head_seen=None,
     )
-    carry = (BUNDLE_ARTEFACT, SESSION_ARTEFACT) if latest.outcome in _UNFINISHED else ()
-    new = NewRun(RunId(tools.new_id()), again, f"{said.repo.id}:comment:{_key(said)}")
-    await tools.store.retry(latest.id, new, tools.clock(), carry=carry)
+    new = NewRun(RunId(tools.new_id()), wish, f"{said.repo.id}:comment:{_key(said)}")
+    await again.retry(latest, new, tools.store, tools.clock())
     return ""

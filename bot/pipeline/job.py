@@ -15,6 +15,7 @@ from bot.github.publish import Publisher
 from bot.github.quarantine import Quarantine
 from bot.intake.repo_config import RepoConfig
 from bot.model import RunId, RunRequest, Stage
+from bot.runs.keys import Keys
 from bot.runs.label_work import LabelWork
 from bot.runs.records import Run
 from bot.runs.store import Store
@@ -53,6 +54,7 @@ class Tools:
 
     store: Store
     label_work: LabelWork
+    keys: Keys
     github: Client
     attachments: Attachments
     checkout: Checkout

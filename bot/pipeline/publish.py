@@ -13,7 +13,7 @@ from bot.github.publish import Published as OnBranch
 from bot.github.quarantine import Quarantined
 from bot.intake.access import WRITERS
 from bot.model import Outcome, Stage
-from bot.pipeline.authorize import own_branch
+from bot.pipeline.authorize import by_key, own_branch
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Ended, Prepared, Published, Verified, Worked
 from bot.pipeline.workplace import BUNDLE_ARTEFACT, WORK_REF, Workplaces
@@ -92,6 +92,15 @@ async def _quarantine(job: Job, bundle: bytes, tools: Tools, workplaces: Workpla
 
 async def _ask_again(job: Job, tools: Tools) -> None:
     """Permission may be gone since the run began."""
+    if by_key(job.request):
+        key_id = job.request.asked_by.removeprefix("key:")
+        if not job.request.asked_by.startswith("key:") or await tools.keys.good(key_id, job.request.repo.full_name):
+            return
+        raise StageFailed(
+            "not-authorised",
+            "The key that asked for this was revoked, so nothing was pushed.",
+            "The work is kept as a patch.",
+        )
     permission = await tools.github.permission(job.at, job.request.actor)
     if permission is None or permission.user_id != job.request.actor.id or permission.level not in WRITERS:
         raise StageFailed(

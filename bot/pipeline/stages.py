@@ -14,7 +14,7 @@ from bot.intake import errands as waiting
 from bot.intake import repo_config
 from bot.intake.repo_config import ConfigInvalid, RepoConfig
 from bot.model import Outcome, RunId, RunState
-from bot.pipeline import authorize, commands, errands, prepare, publish, verify, work
+from bot.pipeline import again, authorize, errands, prepare, publish, verify, work
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Prepared, Published, Verified, Worked, dump, load
 from bot.pipeline.session import asked_to_stop
@@ -59,7 +59,7 @@ class Pipeline:
             stop.cancel()
             preparing.cancel()
             await asyncio.gather(stop, preparing, return_exceptions=True)
-        words = (await self._run(run_id)).stop_reason or commands.STOPPED_EARLY
+        words = (await self._run(run_id)).stop_reason or again.STOPPED_EARLY
         await self._end(run_id, Outcome.STOPPED, words, None)
         return {"over": True}
 

@@ -98,6 +98,10 @@ class Lifecycle:
             c.execute(sa.update(runs).where(runs.c.id == run_id).values(percentage=percentage))
         return int(row.last_seq)
 
+    def opening(self, new: NewRun, now: datetime) -> ev.StoredEvent:
+        """The first event of the run as it is stored when that starts."""
+        return ev.StoredEvent(1, new.id, now, ev.decode(_redacted(ev.encode(_begun(new.request)), self.redact)))
+
     def receive(
         self,
         c: sa.Connection,
@@ -186,8 +190,7 @@ class Lifecycle:
             "created_at": now,
         }
         c.execute(_ADD_RUN, run)
-        begun = ev.Start(request.repo.full_name, request.prompt, request.trigger, request.actor.login)
-        self.append(c, new.id, [begun], now)
+        self.append(c, new.id, [_begun(request)], now)
         self.queues.submit(c, "answers", new.id, request.installation_id)
 
     def retry(
@@ -327,6 +330,10 @@ class Lifecycle:
             runs.c.thread == row.thread, runs.c.id != row.id, sa.or_(runs.c.state.in_(ACTIVE), earlier)
         )
         return int(c.execute(before).scalar_one())
+
+
+def _begun(request: RunRequest) -> ev.Start:
+    return ev.Start(request.repo.full_name, request.prompt, request.trigger, request.actor.login)
 
 
 def _redacted(body: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 -- JSON

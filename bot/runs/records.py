@@ -1,5 +1,6 @@
 """The rows of the store as data."""
 
+import fnmatch
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +20,22 @@ class PullState(StrEnum):
     OPEN = "open"
     MERGED = "merged"
     CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key, without what opens the door."""
+
+    id: str
+    name: str
+    may_run: bool
+    """Start, stop and retry runs; a key without it only reads."""
+    repos: tuple[str, ...]
+    """Patterns of `owner/name`, such as `acme/*`."""
+    runs_per_hour: int
+
+    def covers(self, full_name: str) -> bool:
+        return any(fnmatch.fnmatchcase(full_name.lower(), pattern.lower()) for pattern in self.repos)
 
 
 @dataclass(frozen=True)

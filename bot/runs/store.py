@@ -1,16 +1,18 @@
 """What we know and owe: deliveries, runs, events and saved work, read and written here only."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import events as ev
-from bot.model import InstallationId, Outcome, RunId, RunState, Sha, Usage
+from bot.model import InstallationId, Outcome, RunId, RunRequest, RunState, Sha, Usage
 from bot.runs.changes import Changes
 from bot.runs.lifecycle import Lifecycle, NewRun, Queues, Terms
 from bot.runs.records import (
+    REQUEST,
     Accepted,
     Duplicate,
     Message,
@@ -27,6 +29,7 @@ from bot.runs.schema import artefacts, cursors, deliveries, events, messages, re
 from bot.runs.tables import Tables
 
 _PAGE = 500
+_ANSWERS_FIRST_SECONDS = 0.1
 
 
 class Store:
@@ -36,6 +39,7 @@ class Store:
         self._life = Lifecycle(queues, redact)
         self._tables = tables
         self._queues = queues
+        self._untold: list[RunId] = []
         self.changes = Changes()
 
     async def ping(self) -> None:
@@ -122,6 +126,31 @@ class Store:
         self._told(started.run_id)
         return started
 
+    async def start_within(
+        self, limit: Callable[[sa.Connection], timedelta | None], new: NewRun, now: datetime
+    ) -> Accepted | Duplicate | timedelta:
+        """The same, unless `limit` says that it has to wait, and for how long: one transaction with what it counts."""
+
+        def work(c: sa.Connection) -> Accepted | Duplicate | timedelta:
+            wait = limit(c)
+            return wait if wait is not None else self._life.start(c, new, now)
+
+        started = await self._tables.write(work)
+        if isinstance(started, Accepted):
+            # Of many who ask at once all are answered before the work for the first of them gets in their way.
+            if not self._untold:
+                asyncio.get_running_loop().call_later(_ANSWERS_FIRST_SECONDS, self._tell)
+            self._untold.append(started.run_id)
+        return started
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        self._told(*untold)
+
+    def opening(self, new: NewRun, now: datetime) -> ev.StoredEvent:
+        """The first event of what `start` has accepted, for whom reading it back would take too long."""
+        return self._life.opening(new, now)
+
     async def messages(self, run_id: RunId) -> list[Message]:
         """What was said for the run and not yet given to its agent, oldest first."""
         query = (
@@ -180,6 +209,17 @@ class Store:
     async def by_head(self, repo_id: int, head_sha: Sha) -> Run | None:
         """The run that made this commit."""
         return await self._newest(runs.c.repo_id == repo_id, runs.c.head_sha == head_sha)
+
+    async def resolved(self, run_id: RunId, request: RunRequest) -> Run:
+        """What is known of the repository by now."""
+        known = {
+            "request": REQUEST.dump_python(request, mode="json"),
+            "installation_id": request.installation_id,
+            "repo_id": request.repo.id,
+            "repo": request.repo.full_name,
+        }
+        update = sa.update(runs).where(runs.c.id == run_id).values(known).returning(runs)
+        return await self._tables.write(lambda c: run_of(c.execute(update).one()))
 
     async def by_wish(self, job_key: str) -> Run | None:
         """The run that a wish became; the key is as in `NewRun`."""

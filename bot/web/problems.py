@@ -5,13 +5,14 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse
 
 
-def problem(status: int, code: str, detail: str) -> JSONResponse:
-    """https://www.rfc-editor.org/rfc/rfc9457"""
+def problem(status: int, code: str, detail: str, **more: object) -> JSONResponse:
+    """`more`: members of this problem's own. https://www.rfc-editor.org/rfc/rfc9457"""
     body = {
         "type": f"urn:backspace:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,
+        **more,
     }
     return JSONResponse(body, status, media_type="application/problem+json")

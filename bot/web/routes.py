@@ -1,36 +1,48 @@
 """The web part's routes, and what is in front of all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from bot.errors import StoreUnavailable
 from bot.intake import repo_config
 from bot.runs.store import Store
 from bot.web.door import Door
+from bot.web.doorkeeper import TooManyTries
+from bot.web.forms import FormTooLarge
+from bot.web.hardened import Hardened
 from bot.web.problems import problem
-from bot.web.runs import RunReaders
 
 _PAGES = Path(__file__).parent / "pages"
 log = structlog.get_logger("bot.web.routes")
 
 
+class Part(Protocol):
+    """Some of the routes, with what they need."""
+
+    def routes(self) -> list[BaseRoute]: ...
+
+
 def build(
     *,
     door: Door,
-    readers: RunReaders,
+    parts: Sequence[Part],
     store: Store,
     ready: Callable[[], bool],
     metrics: Callable[[], tuple[bytes, str]],
     broker: list[BaseRoute],
-) -> Starlette:
-    """The application. `metrics` gives the body and its content type."""
+    https: bool,
+) -> ASGIApp:
+    """The application. `metrics` gives the body and its content type; `https`: whether people come that way."""
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -47,10 +59,7 @@ def build(
 
     routes: list[BaseRoute] = [
         Route("/webhook", door.__call__, methods=["POST"]),
-        Route("/api/runs/{run_id}", readers.as_json),
-        Route("/api/runs/{run_id}/events", readers.events),
-        Route("/api/runs/{run_id}/patch", readers.patch),
-        Route("/runs/{run_id}", readers.page),
+        *(route for part in parts for route in part.routes()),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),
@@ -59,16 +68,20 @@ def build(
         Mount("/static", StaticFiles(directory=_PAGES / "static")),
         *broker,
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={
             StoreUnavailable: _unavailable,
             ClientDisconnect: _gone,
+            FormTooLarge: _form_too_large,
+            TooManyTries: _too_many_tries,
             404: _not_found,
-            405: _not_found,
+            405: _wrong_method,
             500: _failed,
         },
     )
+    # Around all of it: what is answered in the place of a failure is an answer, too.
+    return Hardened(app, https=https)
 
 
 async def _config_schema(_request: Request) -> Response:
@@ -82,11 +95,29 @@ async def _robots(_request: Request) -> Response:
 
 
 async def _not_found(_request: Request, _error: Exception) -> Response:
-    return problem(404, "no-such-page", "There is nothing at this address, or not for this method.")
+    return problem(404, "no-such-page", "There is nothing at this address.")
+
+
+async def _wrong_method(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = problem(405, "wrong-method", "Not with this method; `Allow` says with which.")
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
     return problem(400, "incomplete", "The request ended before its body.")
+
+
+async def _form_too_large(_request: Request, _error: Exception) -> Response:
+    return problem(413, "too-large", "The form is larger than any of ours.")
+
+
+async def _too_many_tries(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyTries)
+    response = problem(429, "too-many-tries", "Too many wrong keys came from your address; wait, then try again.")
+    response.headers["retry-after"] = str(error.wait_seconds)
+    return response
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:

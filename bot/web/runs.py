@@ -1,116 +1,141 @@
-"""One run for readers: as JSON, as a stream of events, as a page, and its patch."""
+"""Runs for readers: the list, one as JSON, its events, its patch."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
-from bot.events import Complete, encode
-from bot.model import RunId
+from bot.model import RunState
+from bot.pipeline.publish import PATCH_ARTEFACT
+from bot.runs.listing import Cursor, Filters, Listing, behind
 from bot.runs.records import Run
 from bot.runs.store import Store
-from bot.runs.view import view_of
 from bot.web import sse
+from bot.web.doorkeeper import Doorkeeper
+from bot.web.hub import Hub
 from bot.web.problems import problem
+from bot.web.run_access import absent, seen, unknown
+from bot.web.stream import EventStream
+from bot.web.visitor import ByKey, Visitor
 
-PATCH_ARTEFACT = "patch"
-_KEEP_ALIVE_SECONDS = 15.0
-_PAGE_EVENTS = 500
-_SECURITY_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
-_pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True)
+_RUNS = 30
+_MOST_RUNS = 100
+_ROUNDS = 10
+"""So many pages are looked through for runs that the visitor may see; then the answer has fewer."""
+_STATES = ", ".join(f"`{state}`" for state in RunState)
+
+
+@dataclass(frozen=True)
+class Page:
+    runs: list[Run]
+    after: Cursor | None
+    """Where the next page begins; None when this is the last one."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants listed."""
+
+    filters: Filters
+    cursor: Cursor | None
+    limit: int
 
 
 @dataclass(frozen=True)
 class RunReaders:
-    """Open to everyone who reaches the port only when `BACKSPACE_REQUIRE_AUTH=false`; closed to all otherwise."""
-
     store: Store
-    open_to_all: bool
+    listing: Listing
+    hub: Hub
+    doorkeeper: Doorkeeper
 
-    async def _find(self, request: Request) -> Run | None:
-        """A run that is not there and one that may not be seen look the same."""
-        if not self.open_to_all:
-            return None
-        return await self.store.run(RunId(request.path_params["run_id"]))
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/runs", self.as_list),
+            Route("/api/runs/{run_id}", self.as_json),
+            Route("/api/runs/{run_id}/events", self.events),
+            Route("/api/runs/{run_id}/patch", self.patch),
+        ]
+
+    async def as_list(self, request: Request) -> Response:
+        visitor = await self.doorkeeper.who(request)
+        if visitor is None:
+            return unknown()
+        wish = wished(request.query_params)
+        if isinstance(wish, Response):
+            return wish
+        page = await self.page_for(visitor, wish)
+        following = page.after.token() if page.after else None
+        return JSONResponse({"runs": [summary(run) for run in page.runs], "next": following})
+
+    async def page_for(self, visitor: Visitor, wish: Wish) -> Page:
+        """Runs that the visitor may see; fewer than asked for, though there may be more, when most are hidden."""
+        filters = wish.filters
+        if isinstance(visitor, ByKey):
+            filters = Filters(filters.repo, filters.state, filters.actor, patterns=visitor.key.repos)
+        shown: list[Run] = []
+        after, size = wish.cursor, wish.limit
+        for _ in range(_ROUNDS):
+            # One more than is needed tells whether there are more.
+            found = await self.listing.page(filters, after, size + 1)
+            for run in await self.doorkeeper.readable(visitor, found):
+                if len(shown) == wish.limit:
+                    return Page(shown, behind(shown[-1]))
+                shown.append(run)
+            if len(found) <= size:
+                return Page(shown, None)
+            after, size = behind(found[-1]), _MOST_RUNS
+        return Page(shown, after)
 
     async def as_json(self, request: Request) -> Response:
-        run = await self._find(request)
-        if run is None:
-            return _absent()
-        return JSONResponse(_summary(run), headers=_SECURITY_HEADERS)
+        found = await seen(request, self.doorkeeper, self.store)
+        return found if isinstance(found, Response) else JSONResponse(summary(found.run))
 
     async def events(self, request: Request) -> Response:
-        run = await self._find(request)
-        if run is None:
-            return _absent()
+        found = await seen(request, self.doorkeeper, self.store)
+        if isinstance(found, Response):
+            return found
         after = sse.cursor(request.headers.get("last-event-id"), request.query_params.get("after"))
         if after is None:
             return problem(400, "bad-cursor", "Last-Event-ID must be the id of an event of this run, a whole number.")
-        headers = {**_SECURITY_HEADERS, "x-accel-buffering": "no"}
-        return StreamingResponse(self._stream(run.id, after), media_type="text/event-stream", headers=headers)
-
-    async def _stream(self, run_id: RunId, after: int) -> AsyncIterator[bytes]:
-        with self.store.changes.of(run_id) as news:
-            while True:
-                news.clear()
-                stored = await self.store.events_after(run_id, after)
-                for event in stored:
-                    yield sse.frame(event)
-                    after = event.seq
-                    if isinstance(event.event, Complete):
-                        return
-                if stored:
-                    continue
-                run = await self.store.run(run_id)
-                if run is None or (run.finished_at is not None and after >= run.last_seq):
-                    return
-                try:
-                    await asyncio.wait_for(news.wait(), _KEEP_ALIVE_SECONDS)
-                except TimeoutError:
-                    yield sse.KEEP_ALIVE
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
+        return EventStream(self.hub, found.run.id, after)
 
     async def patch(self, request: Request) -> Response:
-        run = await self._find(request)
-        content = await self.store.saved(run.id, PATCH_ARTEFACT) if run else None
-        if run is None or content is None:
-            return _absent()
-        headers = {**_SECURITY_HEADERS, "content-disposition": f'attachment; filename="backspace-{run.id[:8]}.patch"'}
+        found = await seen(request, self.doorkeeper, self.store)
+        if isinstance(found, Response):
+            return found
+        content = await self.store.saved(found.run.id, PATCH_ARTEFACT)
+        if content is None:
+            return absent()
+        headers = {"content-disposition": f'attachment; filename="backspace-{found.run.id[:8]}.patch"'}
         return Response(content, media_type="text/x-patch; charset=utf-8", headers=headers)
 
-    async def page(self, request: Request) -> Response:
-        run = await self._find(request)
-        if run is None:
-            return Response(_pages.get_template("absent.html").render(), 404, _SECURITY_HEADERS, "text/html")
-        events = []
-        after = 0
-        while stored := await self.store.events_after(run.id, after, limit=_PAGE_EVENTS):
-            events += stored
-            after = stored[-1].seq
-        has_patch = await self.store.saved(run.id, PATCH_ARTEFACT) is not None
-        html = _pages.get_template("run.html").render(
-            run=run,
-            view=view_of(events),
-            events=[{"seq": e.seq, "at": e.timestamp, **encode(e.event)} for e in events],
-            has_patch=has_patch,
-        )
-        return Response(html, 200, _SECURITY_HEADERS, "text/html")
+
+def wished(query: QueryParams) -> Wish | Response:
+    """From the address; else the problem to answer with."""
+    state, limit, token = query.get("state", ""), query.get("limit", ""), query.get("cursor", "")
+    if state not in {"", *RunState}:
+        return problem(400, "bad-filter", f"`state` is one of {_STATES}.")
+    if not _is_limit(limit):
+        return problem(400, "bad-filter", f"`limit` is a whole number from 1 to {_MOST_RUNS}.")
+    cursor = Cursor.of(token) if token else None
+    if token and cursor is None:
+        return problem(400, "bad-cursor", "`cursor` is what `next` of an earlier page said, or nothing.")
+    repo, actor = query.get("repo", ""), query.get("actor", "")
+    if "\0" in repo + actor:
+        return problem(400, "bad-filter", "`repo` is `owner/name`, `actor` a login or the name of a key.")
+    filters = Filters(repo, RunState(state) if state else None, actor)
+    return Wish(filters, cursor, int(limit) if limit else _RUNS)
 
 
-def _absent() -> Response:
-    return problem(404, "no-such-run", "There is no such run, or you may not see it.")
+def _is_limit(text: str) -> bool:
+    return not text or (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= _MOST_RUNS)
 
 
-def _summary(run: Run) -> dict[str, object]:
+def summary(run: Run) -> dict[str, object]:
     request = run.request
     return {
         "request_id": run.id,

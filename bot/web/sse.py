@@ -8,6 +8,7 @@ import json
 from bot.events import StoredEvent, wire
 
 KEEP_ALIVE = b": keep-alive\n\n"
+DROPPED = b": dropped, resume with Last-Event-ID\n\n"
 _CURSOR_DIGITS = 15
 
 

@@ -1,24 +1,10 @@
 """Who looks at a page or calls the API, as far as that has been shown. No I/O."""
 
-import fnmatch
 from dataclasses import dataclass
 from typing import TypeAlias
 
-
-@dataclass(frozen=True)
-class Key:
-    """An API key, without what opens the door."""
-
-    id: str
-    name: str
-    may_run: bool
-    """Start, stop and retry runs; a key without it only reads."""
-    repos: tuple[str, ...]
-    """Patterns of `owner/name`, such as `acme/*`."""
-    runs_per_hour: int
-
-    def covers(self, full_name: str) -> bool:
-        return any(fnmatch.fnmatchcase(full_name.lower(), pattern.lower()) for pattern in self.repos)
+from bot.model import Actor
+from bot.runs.records import Key
 
 
 @dataclass(frozen=True)
@@ -53,3 +39,14 @@ def asked_by(visitor: Visitor) -> str:
             return f"user:{visitor.user_id}"
         case Everyone():
             return "everyone"
+
+
+def actor_of(visitor: Visitor) -> Actor:
+    """As whose wish a run is kept; a key and everyone are nobody on GitHub."""
+    match visitor:
+        case ByKey(key):
+            return Actor(0, key.name)
+        case Person():
+            return Actor(visitor.user_id, visitor.login)
+        case Everyone():
+            return Actor(0, "local")

@@ -100,6 +100,14 @@ def model_unknown(model: str, known: Sequence[str]) -> str:
     return f"{why or sentence('model-unknown')} Models that it knows: {listed}."
 
 
+def app_not_installed(full_name: str, page_url: str) -> str:
+    """`page_url`: where people install the app."""
+    return (
+        f"The app is not installed on {full_name}, or there is no such repository under this name. Install it at "
+        f"{page_url}; or whoever runs this server sets `GITHUB_TOKEN`."
+    )
+
+
 def budget_used_up(daily_budget_usd: float | None) -> str:
     if daily_budget_usd is None:
         return sentence("budget-used-up")

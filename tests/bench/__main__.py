@@ -4,13 +4,15 @@ import sys
 
 from rich.console import Console
 
-from tests.bench import answer, door, first_request, github_calls, machine
+from tests.bench import answer, api, door, first_request, github_calls, machine, watchers
 
 _MEASURES = {
     "first-request": first_request.measure,
     "github-calls": github_calls.measure,
     "answer": answer.measure,
     "door": door.measure,
+    "watchers": watchers.measure,
+    "api": api.measure,
 }
 
 

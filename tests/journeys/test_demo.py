@@ -1,24 +1,28 @@
-"""`make demo` in a pipe: it ends by itself, well, and its last line is the pull request's address."""
+"""`make demo`: in a pipe it ends by itself, its last line the pull request's address; on a terminal it stays up."""
 
+import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 
+import httpx
 import pytest
 
-from tests.deployment import MODEL_KEY, PROJECT
+from tests.deployment import MODEL_KEY, PROJECT, until
 from tests.fakes.model.server import fake_model
 
 pytestmark = pytest.mark.slow
 _SECONDS = 90
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
 
 
 def demo(**more: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "CI": "true"}
     return subprocess.run(
         [sys.executable, "-m", "tests.demo"],
         cwd=PROJECT,
-        env={**environment, **more},
+        env={**_ENVIRONMENT, "CI": "true", **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -43,3 +47,36 @@ def test_a_key_and_a_prompt_go_to_the_model_that_is_named() -> None:
         assert "/backspace Say hello. scenario:fix-calc" in shown.stdout
         assert any("Say hello." in request.text for request in model.requests)
     assert MODEL_KEY not in shown.stdout + shown.stderr
+
+
+def test_on_a_terminal_it_stays_up_with_addresses_that_work() -> None:
+    ours, its = pty.openpty()
+    os.set_blocking(ours, False)
+    environment = {**_ENVIRONMENT, "TERM": "dumb", "COLUMNS": "200"}
+    shown = bytearray()
+
+    def stays() -> bool:
+        try:
+            shown.extend(os.read(ours, 65536))
+        except BlockingIOError:
+            assert process.poll() is None, shown.decode()
+        return b"Ctrl-C" in shown
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.demo"], cwd=PROJECT, env=environment, stdin=its, stdout=its, stderr=its
+    ) as process:
+        try:
+            os.close(its)
+            until(stays, seconds=_SECONDS, what="the demo stays up")
+            named = dict(
+                re.findall(r"^(The thread|The run|All runs|The pull request): +(http\S+)", shown.decode(), re.MULTILINE)
+            )
+            assert len(named) == 4, shown.decode()
+            answers = {name: httpx.get(address) for name, address in named.items()}
+            assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(named, 200)
+            assert all(answer.headers["content-type"].startswith("text/html") for answer in answers.values())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(_SECONDS)
+            os.close(ours)
+    assert process.returncode == 0

@@ -49,17 +49,35 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=[pytest.mark.slow, postgres.needs_postgres])])
-def store(tmp_path: Path, queues: Queues, request: pytest.FixtureRequest) -> Iterator[Store]:
-    with contextlib.ExitStack() as stack:
-        url = f"sqlite:///{tmp_path}/store.db"
-        if request.param == "postgres":
-            url = stack.enter_context(postgres.database(request.getfixturevalue("server")))
-        writing = database.open_engine(url, pool_size=1, isolation=None)
-        reading = database.open_engine(url, pool_size=2)
-        database.migrate(writing)
-        tables = Tables(writing, reading)
-        opened = Store(tables, queues, lambda text: text.replace("hunter2", "[redacted]"))
-        yield opened
+def database_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/store.db"
+    else:
+        with postgres.database(request.getfixturevalue("server")) as url:
+            yield url
+
+
+@pytest.fixture
+def tables(database_url: str) -> Iterator[Tables]:
+    with opened(database_url) as tables:
+        yield tables
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[Tables]:
+    """The database as a process opens it."""
+    writing = database.open_engine(url, pool_size=1, isolation=None)
+    reading = database.open_engine(url, pool_size=2)
+    database.migrate(writing)
+    tables = Tables(writing, reading)
+    try:
+        yield tables
+    finally:
         tables.close()
         writing.dispose()
         reading.dispose()
+
+
+@pytest.fixture
+def store(tables: Tables, queues: Queues) -> Store:
+    return Store(tables, queues, lambda text: text.replace("hunter2", "[redacted]"))

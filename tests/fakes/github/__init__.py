@@ -19,8 +19,8 @@ Inside a test::
         fake.close_pull(pull, "octo", merged=True)
         fake.assert_clean()                           # nothing that GitHub would not have understood
 
-The app's settings: `fake.identity.id`, `.client_id`, `.slug`, `.bot`, `.private_key_pem`; `fake.api_url`
-(behind `/api/v3`, as on GitHub Enterprise Server) and `fake.web_url` (pages and git).
+The app's settings: `fake.identity.id`, `.client_id`, `.client_secret`, `.slug`, `.bot`, `.private_key_pem`;
+`fake.api_url` (behind `/api/v3`, as on GitHub Enterprise Server) and `fake.web_url` (pages and git).
 As a process: `python -m tests.fakes.github --help`.
 """
 

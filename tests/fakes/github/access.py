@@ -30,6 +30,13 @@ class AsApp:
 
 
 @dataclass(frozen=True)
+class AsClient:
+    """The app by its client id and secret, for what concerns people's tokens."""
+
+    name: str = "client"
+
+
+@dataclass(frozen=True)
 class AsInstallation:
     token: Token
 
@@ -52,7 +59,7 @@ class Anonymous:
     name: str = "anonymous"
 
 
-Caller: TypeAlias = AsApp | AsInstallation | AsPerson | Anonymous
+Caller: TypeAlias = AsApp | AsClient | AsInstallation | AsPerson | Anonymous
 
 
 class Access:
@@ -67,7 +74,10 @@ class Access:
         scheme, _, credential = authorization.partition(" ")
         credential = credential.strip()
         if scheme.lower() == "basic":
-            return self._identify_token(_password(credential))
+            name, password = _name_and_password(credential)
+            if name == self._app.client_id and password == self._app.client_secret:
+                return AsClient()
+            return self._identify_token(password)
         if scheme.lower() not in ("bearer", "token"):
             raise Refusal(401, "Bad credentials")
         if credential.startswith("ey"):
@@ -139,7 +149,7 @@ class Access:
         Raises Refusal 404 outside the token's repositories, 403 with X-Accepted-GitHub-Permissions, 401.
         """
         match caller:
-            case AsApp():
+            case AsApp() | AsClient():
                 raise Refusal(401, "Bad credentials")
             case Anonymous():
                 if repository.private:
@@ -236,8 +246,10 @@ def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _password(credential: str) -> str:
+def _name_and_password(credential: str) -> tuple[str, str]:
     try:
-        return base64.b64decode(credential, validate=True).decode().partition(":")[2]
+        decoded = base64.b64decode(credential, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise Refusal(401, "Bad credentials") from None
+    name, _, password = decoded.partition(":")
+    return name, password

@@ -96,6 +96,7 @@ class FakeGitHub(People, View):
             id=_APP_ID,
             slug=slug,
             client_id=f"Iv23li{_APP_ID}",
+            client_secret="dummy-client-secret-00000000000000000000",
             name=slug.capitalize(),
             owner=world.add_account(f"{slug}-owner", "User"),
             bot=world.add_account(f"{slug}[bot]", "Bot"),

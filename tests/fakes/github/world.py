@@ -239,6 +239,7 @@ class App:
     id: int
     slug: str
     client_id: str
+    client_secret: str
     name: str
     owner: Account
     bot: Account

@@ -1,25 +1,95 @@
-// Follows a run that goes on: the page is made on the server, so news means a fresh copy of its log.
-"use strict";
-const main = document.querySelector("main[data-run]");
-if (main && main.dataset.finished === "false") {
-  const source = new EventSource(`/api/runs/${main.dataset.run}/events?after=${main.dataset.last}`);
-  let refreshing = false;
-  let again = false;
-  const refresh = async () => {
-    if (refreshing) { again = true; return; }
-    refreshing = true;
-    do {
-      again = false;
-      const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
-      for (const part of [".state", ".facts"]) document.querySelector(part).replaceWith(page.querySelector(part));
-      const log = document.querySelector(".log");
-      for (const entry of page.querySelectorAll(".event")) if (!document.getElementById(entry.id)) log.append(entry);
-      if (page.querySelector("main").dataset.finished === "true") {
-        source.close();
-        document.getElementById("live")?.remove();
-      }
-    } while (again);
-    refreshing = false;
+// Follows a run that goes on: events ring, and what changed comes from the server as the markup of the page itself.
+const place = document.getElementById("run");
+const log = document.getElementById("log");
+const MOST_SHOWN = 600;
+const REST_MS = 400;
+const AGAIN_MS = 5000;
+
+function follow() {
+  const source = new EventSource(`/api/runs/${place.dataset.run}/events?after=${place.dataset.last}`);
+  let busy = false;
+  let rung = false;
+
+  async function refresh() {
+    if (busy) {
+      rung = true;
+      return;
+    }
+    busy = true;
+    try {
+      do {
+        rung = false;
+        await take(source);
+        // Many events in a row are one look.
+        await new Promise((go) => setTimeout(go, REST_MS));
+      } while (rung);
+    } catch {
+      rung = false; // The connection is away; the stream comes back by itself, and rings.
+    } finally {
+      busy = false;
+    }
+  }
+
+  source.onmessage = () => requestAnimationFrame(refresh);
+  source.onopen = refresh;
+  source.onerror = () => {
+    // After an answer that is no stream, such as a proxy's while the server restarts, browsers try no more.
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(follow, AGAIN_MS);
+    }
   };
-  source.onmessage = refresh;
+}
+
+async function take(source) {
+  const answer = await fetch(`/runs/${place.dataset.run}/news?after=${place.dataset.last}`);
+  if (!answer.ok) {
+    return;
+  }
+  const news = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 40;
+  for (const id of ["head", "progress", "final"]) {
+    renew(document.getElementById(id), news.getElementById(id));
+  }
+  for (const entry of news.querySelectorAll(".event")) {
+    if (!document.getElementById(entry.id)) {
+      log.append(document.adoptNode(entry));
+    }
+  }
+  while (log.children.length > MOST_SHOWN) {
+    log.firstElementChild.remove();
+  }
+  const run = news.getElementById("run");
+  place.dataset.last = run.dataset.last;
+  if (run.dataset.finished === "true") {
+    source.close();
+    document.getElementById("live")?.remove();
+  }
+  if (atEnd && window.scrollY > 0) {
+    window.scrollTo(0, document.documentElement.scrollHeight);
+  }
+}
+
+function renew(old, fresh) {
+  // What did not change stays, so that neither focus nor a screen reader is disturbed.
+  if (!old || !fresh || old.isEqualNode(fresh)) {
+    return;
+  }
+  const oldState = old.querySelector("[role=status]");
+  const freshState = fresh.querySelector("[role=status]");
+  const focused = old.contains(document.activeElement) ? document.activeElement.textContent : null;
+  if (oldState && freshState) {
+    if (oldState.textContent !== freshState.textContent) {
+      oldState.className = freshState.className;
+      oldState.textContent = freshState.textContent;
+    }
+    freshState.replaceWith(oldState);
+  }
+  old.replaceChildren(...document.adoptNode(fresh).childNodes);
+  if (focused) {
+    [...old.querySelectorAll("button, a")].find((one) => one.textContent === focused)?.focus();
+  }
+}
+
+if (place && place.dataset.finished === "false" && place.dataset.past === "false") {
+  follow();
 }
