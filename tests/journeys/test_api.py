@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,20 @@ def wish(running: Deployment, scenario: str = "fix-calc", **more: object) -> dic
 
 def asked(running: Deployment, body: object, **headers: str) -> httpx.Response:
     return httpx.post(url(running), json=body, headers={"Accept": "application/json", **headers}, timeout=20)
+
+
+def keys_command(running: Deployment, *words: str) -> str:
+    """`backspace keys …`, beside the running server."""
+    command = [sys.executable, "-m", "bot", "keys", *words]
+    here = running.backspace
+    done = subprocess.run(
+        command, cwd=here.home, env=here.environment(), capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def new_key(running: Deployment, *words: str) -> str:
+    return keys_command(running, "add", "--name", "ci", *words)
 
 
 def messages(text: str) -> list[tuple[int, dict[str, Any]]]:
@@ -139,6 +154,38 @@ def test_a_token_stands_in_where_the_app_is_not_installed(with_token: Deployment
     assert "github_pat_" not in with_token.backspace.log
     (pull,) = with_token.github.pulls("other/place")
     assert pull.author.login == "helper"
+
+
+def test_where_nothing_can_be_pushed_no_work_is_begun() -> None:
+    with deployed() as deployment:
+        deployment.repository.archived = True
+        archived = asked(deployment, wish(deployment)).json()["request_id"]
+        until(lambda: deployment.run(archived)["outcome"] == "refused", what="it is refused")
+        deployment.repository.archived = False
+        deployment.github.suspend(deployment.installation, "acme")
+        suspended = asked(deployment, wish(deployment)).json()["request_id"]
+        until(lambda: deployment.run(suspended)["outcome"] == "refused", what="it is refused")
+        codes = [deployment.events(run_id)[-2]["error_type"] for run_id in (archived, suspended)]
+        assert codes == ["repository-archived", "installation-suspended"]
+
+
+def test_a_key_that_is_revoked_while_its_run_works_publishes_nothing() -> None:
+    with deployed(settings={"BACKSPACE_REQUIRE_AUTH": "true"}) as deployment:
+        key, reader = new_key(deployment, "--repo", "acme/*"), new_key(deployment, "--repo", "*/*", "--read-only")
+        gate = Gate("fix-calc", 2)
+        deployment.model.hold(gate)
+        run_id = asked(deployment, wish(deployment), **{"X-API-Key": key}).json()["request_id"]
+        until(lambda: gate in deployment.model.waiting, what="the agent is at work")
+        rows = keys_command(deployment, "list").splitlines()
+        keys_command(deployment, "revoke", rows[1].split()[0])
+        assert asked(deployment, wish(deployment), **{"X-API-Key": key}).status_code == 401
+        deployment.model.release(gate)
+        where, headers = url(deployment, f"/api/runs/{run_id}"), {"X-API-Key": reader}
+        until(lambda: httpx.get(where, headers=headers).json()["outcome"] == "failed", seconds=90, what="it has ended")
+        events = [event for _, event in messages(httpx.get(f"{where}/events", headers=headers, timeout=20).text)]
+        assert [event["error_type"] for event in events if event["type"] == "error"] == ["not-authorised"]
+        assert "calc.py" in httpx.get(f"{where}/patch", headers=headers).text
+        assert deployment.github.pulls() == []
 
 
 @pytest.mark.parametrize(

@@ -460,7 +460,7 @@ async def test_the_same_wish_again_gets_the_stream_from_its_start(site: Site) ->
     assert [message.body["type"] for message in messages(again.text.splitlines())] == ["start", "complete"]
 
 
-@pytest.mark.parametrize("wish", ["", "w" * 256, "wish\x7f", "wünsch"], ids=["empty", "long", "control", "not-ascii"])
+@pytest.mark.parametrize("wish", ["", "w" * 256, "a\twish", "wünsch"], ids=["empty", "long", "a tab", "not ASCII"])
 async def test_a_wishs_key_that_is_none(wish: str, site: Site) -> None:
     async with site.visited_by_key() as client:
         answer = await client.post("/api/code", json=_WISH, headers=[(b"Idempotency-Key", wish.encode())])
@@ -490,23 +490,16 @@ async def test_a_body_that_cannot_be_read(body: bytes, media_type: str, expected
     assert await site.runs() == 0
 
 
-async def test_a_body_without_an_end_is_cut_off(site: Site) -> None:
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while sent < 200_000_000:
-            sent += 65_536
-            yield b" " * 65_536
+async def test_a_body_that_does_not_say_its_size_has_a_limit_too(site: Site) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b'{"repo_url": "acme/calc", "prompt": "'
+        for _ in range(200):
+            yield b"x" * 50_000
 
     async with site.visited_by_key() as client:
-        try:
-            answer = await client.post("/api/code", content=endless(), headers={"content-type": "application/json"})
-        except httpx.WriteError:
-            pass
-        else:
-            assert problem_of(answer) == (413, "too-large")
-    assert sent < 200_000_000
+        answer = await client.post("/api/code", content=parts(), headers={"content-type": "application/json"})
+    assert problem_of(answer) == (413, "too-large")
+    assert await site.runs() == 0
 
 
 async def test_wrong_fields_are_listed_for_programs(site: Site) -> None:
