@@ -20,6 +20,7 @@ import httpx
 from tests.fakes.github import Delivery, FakeGitHub, Issue, Repository, serve
 from tests.fakes.model.scenarios import CALC_FILES
 from tests.fakes.model.server import FakeModel, fake_model
+from tests.loopback import LOOPBACK
 
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -39,7 +40,7 @@ def until(fact: Callable[[], T | bool | None], *, seconds: float = 60.0, what: s
             return found  # type: ignore[return-value]  # True stands for a fact without a value
         if time.monotonic() > end:
             raise AssertionError(f"did not come about in {seconds} s: {what or fact}")
-        time.sleep(0.02)  # between two looks at a fact of another process
+        time.sleep(0.04)  # between two looks at a fact of another process
 
 
 def free_port() -> int:
@@ -104,7 +105,7 @@ class Backspace:
         assert self.process is not None
         assert self.process.poll() is None, f"Backspace ended:\n{self.log[-4000:]}"
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            return LOOPBACK.get(f"{self.url}/readyz", timeout=2).status_code == 200
         return False
 
     def kill(self) -> None:
@@ -177,7 +178,7 @@ class Deployment:
         return str(json.loads(delivery.body)["run_id"])
 
     def run(self, run_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.backspace.url}/api/runs/{run_id}", timeout=10).json()
+        found: dict[str, Any] = LOOPBACK.get(f"{self.backspace.url}/api/runs/{run_id}", timeout=10).json()
         return found
 
     def finished(self, run_id: str, *, seconds: float = 90.0) -> dict[str, Any]:
@@ -196,19 +197,19 @@ class Deployment:
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """The whole stream of a run that has ended."""
-        answer = httpx.get(f"{self.backspace.url}/api/runs/{run_id}/events", timeout=20)
+        answer = LOOPBACK.get(f"{self.backspace.url}/api/runs/{run_id}/events", timeout=20)
         lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
         return [json.loads(line.removeprefix("data: ")) for line in lines]
 
     def patch(self, run_id: str) -> str:
-        return httpx.get(f"{self.backspace.url}/api/runs/{run_id}/patch", timeout=10).raise_for_status().text
+        return LOOPBACK.get(f"{self.backspace.url}/api/runs/{run_id}/patch", timeout=10).raise_for_status().text
 
     def events_so_far(self, run_id: str, after: int) -> Iterator[dict[str, Any]]:
         """Events from the one behind `after`, each with its `id`, until the stream has been silent for a moment."""
         url = f"{self.backspace.url}/api/runs/{run_id}/events"
         with (
             contextlib.suppress(httpx.ReadTimeout),
-            httpx.stream("GET", url, params={"after": after}, timeout=httpx.Timeout(5, read=0.3)) as stream,
+            LOOPBACK.stream("GET", url, params={"after": after}, timeout=httpx.Timeout(5, read=0.3)) as stream,
         ):
             number = 0
             for line in stream.iter_lines():

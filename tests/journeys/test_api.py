@@ -12,6 +12,7 @@ import pytest
 
 from tests.deployment import Deployment, deployed, until
 from tests.fakes.model.state import Gate
+from tests.loopback import LOOPBACK
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def wish(running: Deployment, scenario: str = "fix-calc", **more: object) -> dic
 
 
 def asked(running: Deployment, body: object, **headers: str) -> httpx.Response:
-    return httpx.post(url(running), json=body, headers={"Accept": "application/json", **headers}, timeout=20)
+    return LOOPBACK.post(url(running), json=body, headers={"Accept": "application/json", **headers}, timeout=20)
 
 
 def keys_command(running: Deployment, *words: str) -> str:
@@ -82,7 +83,7 @@ def test_with_accept_json_the_answer_says_where_to_follow(running: Deployment) -
     started = answer.json()
     assert set(started) == {"request_id", "run_url", "events_url"}
     assert running.finished(started["request_id"])["outcome"] == "no_changes"
-    events = messages(httpx.get(started["events_url"], timeout=20).text)
+    events = messages(LOOPBACK.get(started["events_url"], timeout=20).text)
     assert events[-1][1]["type"] == "complete"
 
 
@@ -99,14 +100,14 @@ def test_the_same_key_gives_the_same_run(running: Deployment) -> None:
 
 
 def test_a_client_that_goes_away_stops_nothing_and_another_reads_on(running: Deployment) -> None:
-    with httpx.stream("POST", url(running), json=wish(running, "no-changes"), timeout=20) as stream:
+    with LOOPBACK.stream("POST", url(running), json=wish(running, "no-changes"), timeout=20) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert stream.headers["x-accel-buffering"] == "no"
         run_id = stream.headers["x-request-id"]
         next(stream.iter_lines())
     assert running.finished(run_id)["outcome"] == "no_changes"
-    every = messages(httpx.get(url(running, f"/api/runs/{run_id}/events"), timeout=20).text)
-    rest = httpx.get(url(running, f"/api/runs/{run_id}/events"), headers={"Last-Event-ID": "3"}, timeout=20)
+    every = messages(LOOPBACK.get(url(running, f"/api/runs/{run_id}/events"), timeout=20).text)
+    rest = LOOPBACK.get(url(running, f"/api/runs/{run_id}/events"), headers={"Last-Event-ID": "3"}, timeout=20)
     assert messages(rest.text) == every[3:]
 
 
@@ -181,10 +182,12 @@ def test_a_key_that_is_revoked_while_its_run_works_publishes_nothing() -> None:
         assert asked(deployment, wish(deployment), **{"X-API-Key": key}).status_code == 401
         deployment.model.release(gate)
         where, headers = url(deployment, f"/api/runs/{run_id}"), {"X-API-Key": reader}
-        until(lambda: httpx.get(where, headers=headers).json()["outcome"] == "failed", seconds=90, what="it has ended")
-        events = [event for _, event in messages(httpx.get(f"{where}/events", headers=headers, timeout=20).text)]
+        until(
+            lambda: LOOPBACK.get(where, headers=headers).json()["outcome"] == "failed", seconds=90, what="it has ended"
+        )
+        events = [event for _, event in messages(LOOPBACK.get(f"{where}/events", headers=headers, timeout=20).text)]
         assert [event["error_type"] for event in events if event["type"] == "error"] == ["not-authorised"]
-        assert "calc.py" in httpx.get(f"{where}/patch", headers=headers).text
+        assert "calc.py" in LOOPBACK.get(f"{where}/patch", headers=headers).text
         assert deployment.github.pulls() == []
 
 

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 
-import httpx
 import pytest
 
 from tests.deployment import MODEL_KEY, PROJECT, until
 from tests.fakes.model.server import fake_model
+from tests.loopback import LOOPBACK
 
 pytestmark = pytest.mark.slow
 _SECONDS = 90
@@ -72,7 +72,7 @@ def test_on_a_terminal_it_stays_up_with_addresses_that_work() -> None:
                 re.findall(r"^(The thread|The run|All runs|The pull request): +(http\S+)", shown.decode(), re.MULTILINE)
             )
             assert len(named) == 4, shown.decode()
-            answers = {name: httpx.get(address) for name, address in named.items()}
+            answers = {name: LOOPBACK.get(address) for name, address in named.items()}
             assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(named, 200)
             assert all(answer.headers["content-type"].startswith("text/html") for answer in answers.values())
         finally:

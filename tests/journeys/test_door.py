@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tests.deployment import WEBHOOK_SECRET, Backspace, Deployment, deployed
 from tests.fakes.github import sign
+from tests.loopback import LOOPBACK
 
 pytestmark = pytest.mark.slow
 PING = json.dumps({"zen": "Keep it simple."}).encode()
@@ -27,7 +28,7 @@ NOT_ASCII = "sha256=é"
 
 def post(backspace: Backspace, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    return httpx.post(f"{backspace.url}/webhook", content=content, headers=raw, timeout=20)
+    return LOOPBACK.post(f"{backspace.url}/webhook", content=content, headers=raw, timeout=20)
 
 
 def lines(backspace: Backspace) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ def test_a_delivery_larger_than_any_of_githubs_is_refused_while_it_is_read(quiet
     announced = post(quiet.backspace, b"x" * 27 * 1024 * 1024, {**HEADERS})
     assert announced.status_code == 413
     try:
-        streamed = httpx.post(f"{quiet.backspace.url}/webhook", content=endless(), headers=HEADERS, timeout=20)
+        streamed = LOOPBACK.post(f"{quiet.backspace.url}/webhook", content=endless(), headers=HEADERS, timeout=20)
         assert streamed.status_code == 413
     except httpx.WriteError:
         pass  # the server has answered and closed before we were done sending
@@ -144,7 +145,7 @@ def test_a_second_process_on_the_same_database_is_turned_away(quiet: Deployment)
 
 
 def test_editors_find_the_schema_of_the_repositorys_file_at_its_address(quiet: Deployment) -> None:
-    answer = httpx.get(f"{quiet.backspace.url}/backspace.schema.json", timeout=10)
+    answer = LOOPBACK.get(f"{quiet.backspace.url}/backspace.schema.json", timeout=10)
     assert answer.status_code == 200
     schema = answer.json()
     assert {"checks", "ci_fix", "network"} <= set(schema["properties"])

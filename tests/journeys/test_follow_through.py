@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.deployment import SAMPLE, Deployment, deployed, until
 from tests.fakes.github import Delivery, Issue
 from tests.fakes.model.state import Gate
+from tests.loopback import LOOPBACK
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def test_a_run_says_what_became_of_its_pull_request(running: Deployment) -> None
     pull = github.issue(number)
 
     def says(state: str) -> bool:
-        page = httpx.get(f"{running.backspace.url}/runs/{run_id}", timeout=10).text
+        page = LOOPBACK.get(f"{running.backspace.url}/runs/{run_id}", timeout=10).text
         return running.run(run_id)["pull_request"]["state"] == state and f">{state}</span>" in page
 
     assert says("open")

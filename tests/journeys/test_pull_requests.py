@@ -1,11 +1,11 @@
 """People ask on pull requests and in reviews, go on with what they have, and speak to an agent at work."""
 
-import httpx
 import pytest
 
 from tests.deployment import Deployment, until
 from tests.fakes.github import Issue
 from tests.fakes.model.state import Gate
+from tests.loopback import LOOPBACK
 
 pytestmark = pytest.mark.slow
 
@@ -214,5 +214,5 @@ def test_options_hold_for_the_run(running: Deployment) -> None:
 def test_a_run_says_which_pull_request_it_has(running: Deployment) -> None:
     asked = running.ask(running.issue("fix-calc"))
     run = running.finished(running.run_id(asked))
-    shown = httpx.get(f"{running.backspace.url}/api/runs/{run['request_id']}", timeout=10).json()
+    shown = LOOPBACK.get(f"{running.backspace.url}/api/runs/{run['request_id']}", timeout=10).json()
     assert shown["pull_request"]["state"] == "open"

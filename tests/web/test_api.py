@@ -29,6 +29,7 @@ from bot.web.door import Door
 from bot.web.doorkeeper import Doorkeeper
 from bot.web.hub import Hub
 from tests.fakes.github import FakeGitHub, serve
+from tests.loopback import connected
 from tests.runs.conftest import opened
 from tests.web.serving import NOON, ended, messages, served, store_on
 
@@ -217,7 +218,7 @@ class Site:
 
     @asynccontextmanager
     async def visited(self, headers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-        async with httpx.AsyncClient(base_url=self.address, headers=headers, timeout=20) as client:
+        async with connected(self.address, headers=headers) as client:
             yield client
 
     @asynccontextmanager

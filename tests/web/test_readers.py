@@ -35,6 +35,7 @@ from bot.web.hub import Hub
 from bot.web.run_actions import RunActions
 from bot.web.runs import RunReaders
 from tests.fakes.github import FakeGitHub, Repository, serve
+from tests.loopback import connected
 from tests.runs.conftest import opened
 from tests.web.serving import NOON, a_run, ended, messages, said, served, store_on
 
@@ -94,7 +95,7 @@ class Site:
     @asynccontextmanager
     async def visited(self, key: str = "", headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
         sent = {**({"x-api-key": key} if key else {}), **(headers or {})}
-        async with httpx.AsyncClient(base_url=self.address, headers=sent, timeout=20) as client:
+        async with connected(self.address, headers=sent) as client:
             yield client
 
 
