@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -163,9 +163,23 @@ class Deployment:
     def issue(self, scenario: str = "", *, title: str = "add() subtracts", user: str = "octo") -> Issue:
         """A new issue; the scenario that the model plays is named in its text."""
         body = "`add(2, 3)` gives -1, it should give 5."
-        opened = self.github.open_issue(user, title, f"{body}\n\nscenario:{scenario}" if scenario else body)
+        text = f"{body}\n\nscenario:{scenario}" if scenario else body
+        opened = self.github.open_issue(user, title, text, repo=self.repository)
         self._opened.append(opened)
         return opened
+
+    def elsewhere(self, files: Mapping[str, str | bytes]) -> "Deployment":
+        """The same Backspace with the people in a new repository of these files: a start takes seconds, this none."""
+        number = len(self.github.installation(self.installation).repositories) + 1
+        repository = self.github.add_repo(f"acme/calc-{number}", files)
+        _settle(self.github, repository)
+        self.github.change_repositories(self.installation, "boss", add=[repository])
+        return replace(self, repository=repository, _opened=[])
+
+    def pull(self) -> Issue:
+        """The only pull request of the repository."""
+        (pull,) = self.github.pulls(self.repository)
+        return pull
 
     def issues(self) -> list[Issue]:
         """Those that people opened here, oldest first."""
@@ -226,6 +240,11 @@ def _left_running(folder: Path) -> list[int]:
     return processes_of(folder)
 
 
+def _settle(github: FakeGitHub, repository: Repository) -> None:
+    for login, role in (("octo", "write"), ("boss", "admin"), ("lead", "maintain"), ("reader", "read")):
+        github.add_user(login, role, repository)
+
+
 SAMPLE_CONFIG = "checks:\n  - python3 -m unittest -q\n"
 SAMPLE = {**CALC_FILES, ".github/backspace.yml": SAMPLE_CONFIG}
 
@@ -247,8 +266,7 @@ def deployed(
         fake_model(scenario) as model,
     ):
         repository = github.add_repo("acme/calc", files)
-        for login, role in (("octo", "write"), ("boss", "admin"), ("lead", "maintain"), ("reader", "read")):
-            github.add_user(login, role)
+        _settle(github, repository)
         github.add_user("stranger")
         installation = github.install("acme", [repository])
         key = folder / "app.pem"

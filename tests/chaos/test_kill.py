@@ -1,6 +1,6 @@
 """kill -9 at any moment, start again: one comment, one pull request, nothing left behind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -35,7 +35,9 @@ def request_done(method: str, path: str) -> Moment:
     """When GitHub has done what was asked, and its answer was lost on the way."""
     return Moment(
         lambda d: d.github.fail(method, path, Fault.DROP_AFTER),
-        lambda d: any(logged.fault is Fault.DROP_AFTER for logged in d.github.requests),
+        lambda d: any(
+            logged.fault is Fault.DROP_AFTER and d.repository.full_name in logged.path for logged in d.github.requests
+        ),
     )
 
 
@@ -73,34 +75,42 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("name", MOMENTS)
-def test_killed_when(name: str) -> None:
-    moment = MOMENTS[name]
-    with deployed(files=moment.files) as deployment:
-        moment.prepare(deployment)
-        issue = deployment.issue()
-        delivery = deployment.ask(issue)
-        assert delivery.status == 202
-        until(lambda: moment.come(deployment), what=name)
-        deployment.backspace.kill()
-        until(lambda: not processes_of(deployment.backspace.home / "data"), seconds=5, what="its children are dead")
-        moment.release(deployment)
-        deployment.backspace.start()
-        run = deployment.finished(deployment.run_id(delivery))
+@pytest.fixture(scope="module")
+def running() -> Iterator[Deployment]:
+    with deployed() as deployment:
+        yield deployment
 
-        assert run["outcome"] == "pull_request", deployment.backspace.log[-6000:]
-        (comment,) = deployment.github.bot_comments(issue)
-        assert run["pr_url"] in comment.body
-        (pull,) = deployment.github.pulls()
-        assert "+    return a + b" in deployment.github.diff(pull)
-        assert len(deployment.github.commits(pull)) == 1
-        assert set(deployment.github.branches()) == {"main", run["branch"]}
-        _, asked = deployment.github.find_comment(delivery.comment_id)
-        assert deployment.github.reactions(asked, by=deployment.github.identity.bot) == ["rocket"]
-        assert not list((deployment.backspace.home / "data" / "sandboxes").iterdir())
-        events = deployment.events(run["request_id"])
-        assert [event["type"] for event in events].count("complete") == 1
-        assert [event["type"] for event in events].count("pr_created") == 1
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_killed_when(running: Deployment, name: str) -> None:
+    moment = MOMENTS[name]
+    running.model.reset()
+    running.github.settle()
+    deployment = running.elsewhere(moment.files)
+    moment.prepare(deployment)
+    issue = deployment.issue()
+    delivery = deployment.ask(issue)
+    assert delivery.status == 202
+    until(lambda: moment.come(deployment), what=name)
+    deployment.backspace.kill()
+    until(lambda: not processes_of(deployment.backspace.home / "data"), seconds=5, what="its children are dead")
+    moment.release(deployment)
+    deployment.backspace.start()
+    run = deployment.finished(deployment.run_id(delivery))
+
+    assert run["outcome"] == "pull_request", deployment.backspace.log[-6000:]
+    (comment,) = deployment.github.bot_comments(issue)
+    assert run["pr_url"] in comment.body
+    pull = deployment.pull()
+    assert "+    return a + b" in deployment.github.diff(pull)
+    assert len(deployment.github.commits(pull)) == 1
+    assert set(deployment.github.branches(deployment.repository)) == {"main", run["branch"]}
+    _, asked = deployment.github.find_comment(delivery.comment_id)
+    assert deployment.github.reactions(asked, by=deployment.github.identity.bot) == ["rocket"]
+    assert not list((deployment.backspace.home / "data" / "sandboxes").iterdir())
+    events = deployment.events(run["request_id"])
+    assert [event["type"] for event in events].count("complete") == 1
+    assert [event["type"] for event in events].count("pr_created") == 1
 
 
 def test_killed_again_and_again() -> None:

@@ -39,46 +39,44 @@ def test_a_question_of_the_agent_reaches_the_thread(running: Deployment) -> None
     assert run["reactions"] == ["confused"]
 
 
-def test_a_newly_failing_check_goes_back_to_the_agent() -> None:
+def test_a_newly_failing_check_goes_back_to_the_agent(running: Deployment) -> None:
     passing = {**SAMPLE, "test_other.py": "import unittest\n\nfrom calc import add\n\n\nclass T(unittest.TestCase):\n"
                "    def test(self):\n        self.assertEqual(add(2, 0), 2)\n",
                ".github/backspace.yml": "checks:\n  - python3 -m unittest -q test_other\n"}  # fmt: skip
-    with deployed(files=passing) as deployment:
-        run, comment = ended(deployment, "failing-then-repair")
-        assert run["outcome"] == "pull_request"
-        checks = [
-            (e["when"], e["exit_code"]) for e in deployment.events(str(run["request_id"])) if e["type"] == "check"
-        ]
-        assert sorted(checks) == [("after", 0), ("after", 1), ("before", 0)]
-        (pull,) = deployment.github.pulls()
-        assert pull.pull is not None
-        assert not pull.pull.draft
-        assert "+    return a + b" in deployment.github.diff(pull)
-        assert "✅ 0" in comment
+    deployment = running.elsewhere(passing)
+    run, comment = ended(deployment, "failing-then-repair")
+    assert run["outcome"] == "pull_request"
+    checks = [(e["when"], e["exit_code"]) for e in deployment.events(str(run["request_id"])) if e["type"] == "check"]
+    assert sorted(checks) == [("after", 0), ("after", 1), ("before", 0)]
+    pull = deployment.pull()
+    assert pull.pull is not None
+    assert not pull.pull.draft
+    assert "+    return a + b" in deployment.github.diff(pull)
+    assert "✅ 0" in comment
 
 
-def test_what_cannot_be_mended_stays_a_draft_that_says_so() -> None:
+def test_what_cannot_be_mended_stays_a_draft_that_says_so(running: Deployment) -> None:
     passing = {**SAMPLE, "test_other.py": "import unittest\n\nfrom calc import add\n\n\nclass T(unittest.TestCase):\n"
                "    def test(self):\n        self.assertEqual(add(2, 0), 2)\n",
                ".github/backspace.yml": "checks:\n  - python3 -m unittest -q test_other\n"}  # fmt: skip
-    with deployed(files=passing) as deployment:
-        run, comment = ended(deployment, "never-repaired")
-        assert run["outcome"] == "pull_request"
-        (pull,) = deployment.github.pulls()
-        assert pull.pull is not None
-        assert pull.pull.draft
-        assert "| ✅ 0 | ❌ 1 |" in pull.body
-        assert "AssertionError: 0 != 2" in pull.body
-        assert "| ✅ 0 | ❌ 1 |" in comment
+    deployment = running.elsewhere(passing)
+    run, comment = ended(deployment, "never-repaired")
+    assert run["outcome"] == "pull_request"
+    pull = deployment.pull()
+    assert pull.pull is not None
+    assert pull.pull.draft
+    assert "| ✅ 0 | ❌ 1 |" in pull.body
+    assert "AssertionError: 0 != 2" in pull.body
+    assert "| ✅ 0 | ❌ 1 |" in comment
 
 
-def test_without_checks_the_pull_request_says_that_none_ran() -> None:
-    with deployed(files=CALC_FILES) as deployment:
-        run, _ = ended(deployment, "fix-calc")
-        assert run["outcome"] == "pull_request"
-        (pull,) = deployment.github.pulls()
-        assert "not run" in pull.body
-        assert "`checks`" in pull.body
+def test_without_checks_the_pull_request_says_that_none_ran(running: Deployment) -> None:
+    deployment = running.elsewhere(CALC_FILES)
+    run, _ = ended(deployment, "fix-calc")
+    assert run["outcome"] == "pull_request"
+    pull = deployment.pull()
+    assert "not run" in pull.body
+    assert "`checks`" in pull.body
 
 
 @pytest.mark.parametrize(
@@ -130,13 +128,13 @@ def test_work_that_was_done_when_the_agent_failed_is_kept_as_a_branch(running: D
     assert run["pr_url"] is None
 
 
-def test_a_run_ends_when_its_budget_is_used_up_and_keeps_the_work() -> None:
+def test_a_run_ends_when_its_budget_is_used_up_and_keeps_the_work(running: Deployment) -> None:
     config = SAMPLE[".github/backspace.yml"] + "budget_usd: 0.015\n"
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment:
-        run, comment = ended(deployment, "fix-calc")
-        assert run["outcome"] == "budget_exceeded"
-        assert "**Stopped: the budget of $0.02 is used up**" in comment or "budget" in comment
-        assert f"`{run['branch']}`" in comment
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    run, comment = ended(deployment, "fix-calc")
+    assert run["outcome"] == "budget_exceeded"
+    assert "**Stopped: the budget of $0.02 is used up**" in comment or "budget" in comment
+    assert f"`{run['branch']}`" in comment
 
 
 def test_a_day_that_used_its_budget_up_starts_no_more_runs() -> None:
@@ -149,37 +147,38 @@ def test_a_day_that_used_its_budget_up_starts_no_more_runs() -> None:
         assert "$0.02" in comment
 
 
-def test_a_setup_that_fails_is_shown_with_its_output() -> None:
+def test_a_setup_that_fails_is_shown_with_its_output(running: Deployment) -> None:
     config = "setup:\n  - echo so it goes; exit 3\nchecks:\n  - 'true'\n"
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment:
-        run, comment = ended(deployment, "fix-calc")
-        assert run["outcome"] == "failed"
-        assert "`setup-failed`" in comment
-        assert "exit code 3" in comment
-        assert "so it goes" in comment
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    run, comment = ended(deployment, "fix-calc")
+    assert run["outcome"] == "failed"
+    assert "`setup-failed`" in comment
+    assert "exit code 3" in comment
+    assert "so it goes" in comment
 
 
-def test_a_file_of_settings_that_cannot_be_read_names_line_and_key() -> None:
+def test_a_file_of_settings_that_cannot_be_read_names_line_and_key(running: Deployment) -> None:
     config = "checks:\n  - 'true'\nbudget: 3\n"
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment:
-        run, comment = ended(deployment, "fix-calc")
-        assert run["outcome"] == "refused"
-        assert "`config-invalid`" in comment
-        assert "line 3, `budget`" in comment
-        assert deployment.model.requests == []
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    running.model.reset()
+    run, comment = ended(deployment, "fix-calc")
+    assert run["outcome"] == "refused"
+    assert "`config-invalid`" in comment
+    assert "line 3, `budget`" in comment
+    assert deployment.model.requests == []
 
 
-def test_a_host_that_was_blocked_is_named() -> None:
+def test_a_host_that_was_blocked_is_named(running: Deployment) -> None:
     config = (
         "setup:\n  - python3 -c \"import urllib.request as u; u.urlopen('http://example.com/', timeout=5)\" || true\n"
     )
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config + "checks:\n  - 'true'\n"}) as deployment:
-        run, comment = ended(deployment, "fix-calc")
-        assert run["outcome"] == "pull_request"
-        assert "example.com:80" in comment
-        assert "network.allow" in comment
-        (pull,) = deployment.github.pulls()
-        assert "example.com:80" in pull.body
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config + "checks:\n  - 'true'\n"})
+    run, comment = ended(deployment, "fix-calc")
+    assert run["outcome"] == "pull_request"
+    assert "example.com:80" in comment
+    assert "network.allow" in comment
+    pull = deployment.pull()
+    assert "example.com:80" in pull.body
 
 
 def test_the_agent_was_shown_what_was_permitted_and_the_pull_request_lists_the_rest(running: Deployment) -> None:
