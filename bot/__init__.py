@@ -25,9 +25,9 @@ The modules
                     run_access  run_actions  runs  schemas  server  session_cookie  signing_in  sse
                     stream  throttle  visitor
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
-                    changes  database  engine  janitor  keys  label_work  labeller  lifecycle  listing
-                    migrations  rates  reception  records  recovery  reporter  schema  sign_ins  store  tables
-                    view  workflows  writer
+                    changes  database  delivery_log  engine  gathered  janitor  keys  label_work  labeller
+                    lifecycle  listing  migrations  pacing  rates  reception  records  recovery  reporter
+                    schema  sign_ins  store  tables  view  workflows  writer
     terminal/       a Backspace elsewhere, from the terminal: the client, what it draws, its commands
                     answers  client  commands  lines  show
     pipeline/       what a run does: one module per stage, each safe to run twice
@@ -40,8 +40,8 @@ The modules
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
                     exchange  meter  prices  proxy  requests  socket_server
     github/         the calls we make, with tokens and limits; and the git that the host does, up to the push
-                    answers  app  attachments  calls  checkout  client  diff  failures  gates  git  image_formats
-                    job_logs  limits  oauth  publish  quarantine  refusals  secrets  threads  tokens
+                    answers  app  attachments  calls  checkout  client  commits  diff  failures  gates  git
+                    image_formats  job_logs  limits  oauth  publish  quarantine  refusals  secrets  threads  tokens
     sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out
                     allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids

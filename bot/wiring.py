@@ -36,6 +36,7 @@ from bot.pipeline.job import Limits, Tools
 from bot.pipeline.stages import Pipeline
 from bot.redaction import Redactor
 from bot.runs import database
+from bot.runs.delivery_log import DeliveryLog
 from bot.runs.engine import Caps, Engine
 from bot.runs.janitor import Janitor
 from bot.runs.keys import Keys
@@ -84,6 +85,7 @@ class Backspace:
     """The parts of one process."""
 
     web: ASGIApp
+    store: Store
     hub: Hub
     engine: Engine
     pipeline: Pipeline
@@ -190,6 +192,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         )
         parts = Backspace(
             web=Starlette(),
+            store=store,
             hub=Hub(store),
             engine=engine,
             pipeline=pipeline,
@@ -198,7 +201,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             ),
             janitor=Janitor(store, engine, pipeline, sandbox),
             labeller=Labeller(label_work, github.app, github, label=settings.label, clock=now),
-            recovery=Recovery(github.app, reception, store, clock=now),
+            recovery=Recovery(github.app, reception, DeliveryLog(tables), clock=now),
             registries=registries,
             sandbox=sandbox,
         )
@@ -288,6 +291,13 @@ def _secrets(settings: Settings) -> list[str]:
     return found
 
 
+def spare_garbage_collections() -> None:
+    """What is there by now stays: each look through all of it would stop every answer for a tenth of a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+
+
 async def serve(settings: Settings) -> None:
     """Web and worker until SIGTERM or SIGINT; what is interrupted goes on after the next start.
 
@@ -306,10 +316,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(parts.recovery.serve()),
             asyncio.create_task(parts.registries.refresh()),
         ]
-        # What is there by now stays: each look through it would stop everything for a tenth of a second.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
+        spare_garbage_collections()
         parts.ready = True
         log.info("server.started", url=settings.public_url, sandbox=settings.sandbox)
         try:

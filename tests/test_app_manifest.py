@@ -50,7 +50,14 @@ def test_installable_on_the_owning_account_only(manifest: dict[str, Any]) -> Non
 
 def test_addresses_are_left_to_the_registration(manifest: dict[str, Any]) -> None:
     """A key in app.yml wins over what the registration page fills in, so an address here would be everyone's."""
-    assert not {"url", "hook_attributes", "redirect_url", "setup_url"} & manifest.keys()
+    assert not {"url", "hook_attributes", "redirect_url", "setup_url", "callback_urls"} & manifest.keys()
+
+
+@pytest.mark.parametrize(("key", "route"), [("hook_attributes.url", "/webhook"), ("callback_urls", "/login/callback")])
+def test_what_the_registration_has_to_fill_in_is_said(key: str, route: str) -> None:
+    address = f"<BACKSPACE_PUBLIC_URL>{route}"
+    assert f"`{key}` as {address}" in (ROOT / "app.yml").read_text()
+    assert f"`{address}`" in (ROOT / "README.md").read_text()
 
 
 def test_every_permission_is_explained_in_the_readme(manifest: dict[str, Any]) -> None:

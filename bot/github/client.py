@@ -12,17 +12,15 @@ from bot.github import answers
 from bot.github.answers import (
     At,
     Author,
-    CommitOnGitHub,
     OnReviewComment,
     OpenedPull,
     Pull,
-    SignedCommit,
     Target,
     ThreadComment,
-    TreeEntry,
 )
 from bot.github.app import App
 from bot.github.calls import Calls
+from bot.github.commits import Commits
 from bot.github.failures import BaseMissing, Forbidden, NotFound, NothingToMerge, Unprocessable
 from bot.github.job_logs import JobLogs
 from bot.github.limits import CONTENT, FIRST_WORDS, UNINVITED, WRITE, Content, Limits, edit
@@ -30,7 +28,7 @@ from bot.github.threads import Threads, path_of
 from bot.github.tokens import ANSWER, ANSWER_PULL_REQUEST, CLONE, PUBLISH, Scope, Tokens
 from bot.intake.access import Permission
 from bot.intake.repo_config import PATH as CONFIG_PATH
-from bot.model import Actor, InstallationId, Repo, Sha
+from bot.model import Actor, InstallationId, Repo
 
 API_VERSION = "2026-03-10"
 """What github.com gets; GitHub Enterprise Server may need 2022-11-28."""
@@ -51,6 +49,7 @@ class Client:
         self._tokens = tokens
         self._limits = limits
         self.threads = Threads(calls)
+        self.commits = Commits(calls)
         self.app = App(tokens, calls, web_url=web_url)
         self.job_logs = job_logs
         self._reactions: dict[tuple[int, Target, str], int] = {}
@@ -230,76 +229,6 @@ class Client:
             await self._calls.send(at, "POST", "/labels", body=body, scope=_answering(at), weight=UNINVITED)
         except Unprocessable as exc:
             if "already_exists" in str(exc):
-                return False
-            raise
-        return True
-
-    # Commits and branches.
-
-    async def signed_commit(
-        self, at: At, base_sha: Sha, entries: Sequence[TreeEntry], message: str, parents: Sequence[Sha]
-    ) -> tuple[Sha, SignedCommit]:
-        """The tree that GitHub made of `base_sha` plus `entries`, and a commit of it on `parents`.
-
-        GitHub signs it because it names no author and no committer:
-        https://docs.github.com/en/authentication/managing-commit-signature-verification/about-commit-signature-verification#signature-verification-for-bots
-        Neither is reachable from a branch yet, so both POSTs may be repeated freely.
-        """
-        tree = [{"path": e.path, "mode": e.mode, "type": "blob", "sha": e.sha} for e in entries]
-        reply = await self._calls.send(
-            at, "POST", "/git/trees", body={"base_tree": base_sha, "tree": tree}, scope=PUBLISH, weight=WRITE
-        )
-        tree_sha = Sha(str(reply.body["sha"]))
-        reply = await self._calls.send(
-            at,
-            "POST",
-            "/git/commits",
-            body={"message": message, "tree": tree_sha, "parents": list(parents)},
-            scope=PUBLISH,
-            weight=WRITE,
-        )
-        return tree_sha, answers.signed_commit(reply.body)
-
-    async def branch_head(self, at: At, branch: str) -> Sha | None:
-        try:
-            reply = await self._calls.send(at, "GET", f"/git/ref/heads/{quote(branch)}", scope=PUBLISH)
-        except NotFound:
-            return None
-        return Sha(str(reply.body["object"]["sha"]))
-
-    async def commit(self, at: At, sha: Sha) -> CommitOnGitHub:
-        return answers.commit((await self._calls.send(at, "GET", f"/git/commits/{sha}", scope=PUBLISH)).body)
-
-    async def create_branch(self, at: At, branch: str, sha: Sha) -> Sha:
-        """The head that the branch has now: `sha`, or another one when it existed before."""
-        try:
-            return await self._calls.create(
-                at,
-                "/git/refs",
-                body={"ref": f"refs/heads/{branch}", "sha": sha},
-                parse=lambda answer: Sha(str(answer["object"]["sha"])),
-                find=lambda: self.branch_head(at, branch),
-                scope=PUBLISH,
-                weight=WRITE,
-            )
-        except Unprocessable as exc:
-            if "already exists" in str(exc).lower() and (found := await self.branch_head(at, branch)):
-                return found
-            raise
-
-    async def update_branch(self, at: At, branch: str, sha: Sha) -> bool:
-        """Move the branch forward; False when that is no fast-forward any more."""
-        try:
-            await self._calls.send(
-                at,
-                "PATCH",
-                f"/git/refs/heads/{quote(branch)}",
-                body={"sha": sha, "force": False},
-                scope=PUBLISH,
-                weight=WRITE,
-            )
-        except Unprocessable as exc:
-            if "fast forward" in str(exc).lower() or "fast-forward" in str(exc).lower():
                 return False
             raise
         return True

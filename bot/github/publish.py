@@ -91,7 +91,7 @@ class Publisher:
         """Push to a hidden ref, so that the blobs exist; then have GitHub make the commit, which it signs."""
         await self._push_hidden(commit)
         base = commit.work.base_sha
-        tree, signed = await self._client.signed_commit(
+        tree, signed = await self._client.commits.sign(
             commit.at, base, [_entry(change) for change in commit.diff.changes], commit.full_message(), [base]
         )
         if tree != commit.work.head_tree:
@@ -116,23 +116,23 @@ class Publisher:
     async def _place(self, commit: Commit, sha: Sha) -> Sha:
         """The branch's head afterwards."""
         if commit.new_branch:
-            return await self._client.create_branch(commit.at, commit.branch, sha)
-        if await self._client.update_branch(commit.at, commit.branch, sha):
+            return await self._client.commits.create_branch(commit.at, commit.branch, sha)
+        if await self._client.commits.update_branch(commit.at, commit.branch, sha):
             return sha
-        head = await self._client.branch_head(commit.at, commit.branch)
+        head = await self._client.commits.head(commit.at, commit.branch)
         if head is None:
             raise BranchTaken(f"the branch {commit.branch} is gone")
         return head
 
     async def _found(self, commit: Commit, head: Sha) -> Published:
-        there = await self._client.commit(commit.at, head)
+        there = await self._client.commits.find(commit.at, head)
         if f"{_TRAILER}: {commit.run_id}" not in there.message.splitlines():
             raise BranchTaken(f"the branch {commit.branch} stands at {head}, which is not of this run")
         return Published(head, there.verified, How.FOUND, "" if there.verified else "unsigned")
 
     async def _push(self, commit: Commit, reason: str) -> Published:
         expected = None if commit.new_branch else commit.work.base_sha
-        head = await self._client.branch_head(commit.at, commit.branch)
+        head = await self._client.commits.head(commit.at, commit.branch)
         if head is not None and head != expected:
             return await self._found(commit, head)
         author = await self._client.author(commit.at)

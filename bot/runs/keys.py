@@ -1,7 +1,7 @@
 """API keys: made, found by what a caller brings, revoked. Only hashes of them are kept."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bot.runs.gathered import Gathered
 from bot.runs.records import Key
 from bot.runs.schema import api_keys
 from bot.runs.tables import Tables
@@ -18,6 +19,11 @@ _SECRET_BYTES = 32
 _ID_BYTES = 4
 _LONGEST_SECRET = 200
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
+
+# Built once: putting such a statement together costs several times what running it costs.
+_GOOD = sa.select(api_keys).where(
+    api_keys.c.hash.in_(sa.bindparam("hashes", expanding=True)), api_keys.c.revoked_at.is_(None)
+)
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,13 @@ class KeptKey:
 
 
 class Keys:
-    """All methods raise StoreUnavailable."""
+    """All methods that wait raise StoreUnavailable."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._found = Gathered(self._read)
+        self._noted: dict[str, datetime] = {}
+        """When the latest use of a key was noted here."""
 
     async def add(
         self,
@@ -68,14 +77,26 @@ class Keys:
         """
         if not secret.startswith(PREFIX) or len(secret) > _LONGEST_SECRET:
             return None
-        query = sa.select(api_keys).where(api_keys.c.hash == _hash(secret), api_keys.c.revoked_at.is_(None))
-        row = await self._tables.read(lambda c: c.execute(query).first())
-        if row is None:
+        found = await self._found.get(_hash(secret))
+        if found is None:
             return None
-        if row.last_used_at is None or now - row.last_used_at >= _USE_IS_NOTED_EVERY:
-            used = sa.update(api_keys).where(api_keys.c.id == row.id).values(last_used_at=now)
-            await self._tables.write(lambda c: c.execute(used))
-        return _key(row)
+        self._note_use(found, now)
+        return found.key
+
+    async def _read(self, hashes: Collection[str]) -> dict[str, KeptKey]:
+        """Those of them that are of good keys."""
+        asked = {"hashes": list(hashes)}
+        return await self._tables.read(lambda c: {row.hash: _kept(row) for row in c.execute(_GOOD, asked)})
+
+    def _note_use(self, found: KeptKey, now: datetime) -> None:
+        """Nobody waits for it, and of many uses at once one is noted."""
+        key_id = found.key.id
+        uses = (found.last_used_at, self._noted.get(key_id))
+        if any(use is not None and now - use < _USE_IS_NOTED_EVERY for use in uses):
+            return
+        self._noted[key_id] = now
+        used = sa.update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=now)
+        self._tables.note(lambda c: c.execute(used))
 
     async def good(self, key_id: str, full_name: str) -> bool:
         """Whether the key is still one that may run something there."""

@@ -91,8 +91,7 @@ class Lifecycle:
             if isinstance(event, ev.Progress):
                 percentage = max(percentage, event.percentage)
                 event = replace(event, percentage=percentage)  # noqa: PLW2901 -- progress never goes back
-            body = _redacted(ev.encode(event), self.redact)
-            rows.append({"run_id": run_id, "seq": seq, "at": now, "body": body})
+            rows.append({"run_id": run_id, "seq": seq, "at": now, "body": self._stored(event)})
         c.execute(_ADD_EVENTS, rows)
         if percentage != row.percentage:
             c.execute(sa.update(runs).where(runs.c.id == run_id).values(percentage=percentage))
@@ -100,7 +99,10 @@ class Lifecycle:
 
     def opening(self, new: NewRun, now: datetime) -> ev.StoredEvent:
         """The first event of the run as it is stored when that starts."""
-        return ev.StoredEvent(1, new.id, now, ev.decode(_redacted(ev.encode(_begun(new.request)), self.redact)))
+        return ev.StoredEvent(1, new.id, now, ev.decode(self._stored(_begun(new.request))))
+
+    def _stored(self, event: ev.Event) -> Any:  # noqa: ANN401 -- JSON
+        return _redacted(ev.encode(event), self.redact)
 
     def receive(
         self,
@@ -188,9 +190,10 @@ class Lifecycle:
             "request": REQUEST.dump_python(request, mode="json"),
             "state": RunState.ACCEPTED,
             "created_at": now,
+            "last_seq": 1,
         }
         c.execute(_ADD_RUN, run)
-        self.append(c, new.id, [_begun(request)], now)
+        c.execute(_ADD_EVENTS, {"run_id": new.id, "seq": 1, "at": now, "body": self._stored(_begun(request))})
         self.queues.submit(c, "answers", new.id, request.installation_id)
 
     def retry(

@@ -18,8 +18,8 @@ from bot.github.app import Attempt, Attempts, Sent
 from bot.github.failures import AppRefused, GitHubFailed
 from bot.intake import webhook
 from bot.intake.webhook import Delivery, Unreadable
+from bot.runs.delivery_log import DeliveryLog
 from bot.runs.reception import Taken
-from bot.runs.store import Store
 
 _EVERY_SECONDS = 300.0
 _KEPT_BY_GITHUB = timedelta(days=3)
@@ -27,7 +27,6 @@ _STILL_UNDER_WAY = timedelta(seconds=60)
 """So young a delivery may yet be answered by the door."""
 _OVERLAP = timedelta(minutes=10)
 """GitHub lists deliveries late at times."""
-_CURSOR = "deliveries"
 _MOST_PAGES = 1000
 _MOST_AT_ONCE = 200
 _MOST_TRIES = 36
@@ -76,10 +75,12 @@ class _Listed:
 class Recovery:
     """`step` is the hand crank of its one loop."""
 
-    def __init__(self, app: GitHub, reception: Reception, store: Store, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, app: GitHub, reception: Reception, deliveries: DeliveryLog, *, clock: Callable[[], datetime]
+    ) -> None:
         self._app = app
         self._reception = reception
-        self._store = store
+        self._deliveries = deliveries
         self._clock = clock
         self._tries: Counter[str] = Counter()
         self._settled: set[str] = set()
@@ -121,13 +122,13 @@ class Recovery:
         open_ones = [attempt.delivered_at for attempt in (*put_off, *left)]
         seen = min(open_ones) if open_ones else listed.latest
         if seen is not None:
-            await self._store.remember(_CURSOR, seen.isoformat())
+            await self._deliveries.note(seen)
         return looked_into
 
     async def _since(self) -> datetime:
-        seen = await self._store.remembered(_CURSOR)
+        seen = await self._deliveries.read_until()
         oldest = self._clock() - _KEPT_BY_GITHUB
-        return max(oldest, datetime.fromisoformat(seen) - _OVERLAP) if seen else oldest
+        return max(oldest, seen - _OVERLAP) if seen else oldest
 
     async def _list(self, since: datetime) -> _Listed:
         listed, rest = _Listed(), ""
@@ -148,7 +149,7 @@ class Recovery:
         for guid in self._tries.keys() - listed.failed.keys():
             del self._tries[guid]
         settled = listed.arrived | listed.young | self._settled
-        settled |= await self._store.received(listed.failed.keys() - settled)
+        settled |= await self._deliveries.received(listed.failed.keys() - settled)
         lost = [attempt for guid, attempt in listed.failed.items() if guid not in settled]
         return sorted(lost, key=lambda attempt: (attempt.delivered_at, attempt.id))
 

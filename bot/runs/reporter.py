@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -22,28 +22,14 @@ from bot.github.failures import (
     ThreadLocked,
 )
 from bot.github.limits import Content
-from bot.model import InstallationId, Outcome, RunId, RunState, Stage
+from bot.model import InstallationId, Outcome, RunId, RunState
+from bot.runs.pacing import Shape, Told, is_news, is_time, may_speak
 from bot.runs.records import Place, Run
 from bot.runs.view import RunView, fold
 from bot.wording.comment import Frame, marker, progress_comment
 
-MIN_INTERVAL_SECONDS = 5.0
-MAX_INTERVAL_SECONDS = 60.0
-
-_MOVED_SECONDS = 1.0
-"""A change of stage is told after so long: some last no longer than the edit takes."""
-_QUEUE_SECONDS_A_RUN = 1.5
-_MAX_QUEUE_SECONDS = 30.0
-"""Where many wait in a thread they all move up together: the more there are, the less often each says so."""
-_PROGRESS_PER_MINUTE = 30
 _PROGRESS_A_ROUND = 4
 """Then it is looked again whether a run has ended meanwhile."""
-_AGE_SHARE = 1 / 20
-"""A comment is edited the less often the older it is: after ten minutes every 30 s."""
-_CLOCK_SECONDS = 60.0
-"""So old may the elapsed time in a comment become while nothing else in it changes."""
-_WAITING_CLOCK_SECONDS = 600.0
-"""As long as the run waits for its turn."""
 _IDLE_SECONDS = 1.0
 _BREATH_SECONDS = 0.2
 _BACKOFF_SECONDS = 5.0
@@ -93,45 +79,12 @@ class GitHub(Protocol):
     async def unreact(self, at: At, target: Target, content: str) -> None: ...
 
 
-@dataclass
-class _Told:
-    """What this process knows of one run's comment. After a restart it is read again from the events."""
-
-    view: RunView = field(default_factory=RunView)
-    text: str = ""
-    at: datetime | None = None
-    """When `text` was written."""
-    seq: int = 0
-    """The last event that `text` tells."""
-    shape: "_Shape | None" = None
-    edited_at: datetime | None = None
-    failures: int = 0
-    not_before: datetime | None = None
-    muted: bool = False
-    """Nothing but the outcome is worth another try."""
-    gone: bool = False
-    """The comment was deleted again and again: somebody does not want it."""
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """What a comment says at a glance."""
-
-    stage: Stage | None
-    ahead: int | None
-    """The place in the queue; None when it does not wait."""
-
-    def moved_from(self, told: "_Shape | None") -> bool:
-        """Whether more has changed than how many are ahead."""
-        return told is None or self.stage is not told.stage or (self.ahead is None) != (told.ahead is None)
-
-
 @dataclass(frozen=True)
 class _Due:
     run: Run
-    told: _Told
+    told: Told
     frame: Frame
-    shape: _Shape
+    shape: Shape
     final: bool
     moved: bool
 
@@ -151,9 +104,9 @@ class _Due:
 @dataclass(frozen=True)
 class _Edit:
     run: Run
-    told: _Told
+    told: Told
     text: str
-    shape: _Shape
+    shape: Shape
     seq: int
     final: bool
     content: Content
@@ -178,7 +131,7 @@ class Reporter:
         self._public_url = public_url.rstrip("/")
         self._command = command
         self._news = news
-        self._told: dict[RunId, _Told] = {}
+        self._told: dict[RunId, Told] = {}
 
     async def serve(self) -> None:
         """Until it is cancelled."""
@@ -253,27 +206,27 @@ class Reporter:
         await self._catch_up(run, told, run.last_seq)
         view = told.view
         final = view.complete is not None
-        if not final and not _may_speak(run, told, siblings, now):
+        if not final and not may_speak(run, told, siblings, now):
             return None
-        shape = _Shape(view.stage, None if final else await self._ahead(run))
+        shape = Shape(view.stage, None if final else await self._ahead(run))
         frame = self._frame(run, shape.ahead)
         moved = shape.moved_from(told.shape)
-        if not final and not (_is_time(told, shape, siblings, now) and _is_news(told, shape, frame, now)):
+        if not final and not (is_time(told, shape, siblings, now) and is_news(told, shape, frame, now)):
             return None
         return _Due(run, told, frame, shape, final, moved)
 
-    async def _recall(self, run: Run) -> _Told:
+    async def _recall(self, run: Run) -> Told:
         """What an earlier process wrote, so that a restart alone edits nothing."""
-        told = _Told(edited_at=run.reported_at)
+        told = Told(edited_at=run.reported_at)
         if run.reported_at is None:
             return told
         await self._catch_up(run, told, run.reported_seq)
         ahead = await self._ahead(run)
         told.text = progress_comment(told.view, self._frame(run, ahead), run.reported_at)
-        told.at, told.seq, told.shape = run.reported_at, told.view.last_seq, _Shape(told.view.stage, ahead)
+        told.at, told.seq, told.shape = run.reported_at, told.view.last_seq, Shape(told.view.stage, ahead)
         return told
 
-    async def _catch_up(self, run: Run, told: _Told, until: int) -> None:
+    async def _catch_up(self, run: Run, told: Told, until: int) -> None:
         while told.view.last_seq < until:
             page = await self._store.events_after(run.id, told.view.last_seq, limit=_PAGE)
             for stored in page:
@@ -369,38 +322,3 @@ class Reporter:
         if hopeless:
             log.warning("comment.given_up", tries=told.failures, **facts)
         return hopeless
-
-
-def _may_speak(run: Run, told: _Told, siblings: int, now: datetime) -> bool:
-    """Whether progress may be worth telling, as far as that is known without another look at the store."""
-    if told.muted or run.state is RunState.ACCEPTED:
-        # What was posted a moment ago says all there is to say until it is admitted.
-        return False
-    waits = run.state is RunState.WAITING and told.shape is not None and told.shape.ahead is not None
-    pause = max(MIN_INTERVAL_SECONDS, min(_MAX_QUEUE_SECONDS, siblings * _QUEUE_SECONDS_A_RUN))
-    return not waits or _since(told.edited_at, now) >= pause
-
-
-def _is_news(told: _Told, shape: _Shape, frame: Frame, now: datetime) -> bool:
-    """Whether more than the clock has changed, or the clock in the comment is old."""
-    if _since(told.at, now) >= (_CLOCK_SECONDS if shape.ahead is None else _WAITING_CLOCK_SECONDS) or told.at is None:
-        return True
-    if shape == told.shape and told.view.last_seq == told.seq:
-        return False
-    return progress_comment(told.view, frame, told.at) != told.text
-
-
-def _is_time(told: _Told, shape: _Shape, siblings: int, now: datetime) -> bool:
-    """Comments of one installation share its edits; an old run's comment is edited less often."""
-    if shape.moved_from(told.shape):
-        return _since(told.edited_at, now) >= _MOVED_SECONDS
-    if shape.ahead is not None:
-        return True
-    aged = min(MAX_INTERVAL_SECONDS, told.view.elapsed_seconds(now) * _AGE_SHARE)
-    shared = siblings * 60 / _PROGRESS_PER_MINUTE
-    return _since(told.edited_at, now) >= max(MIN_INTERVAL_SECONDS, aged, shared)
-
-
-def _since(moment: datetime | None, now: datetime) -> float:
-    """Seconds; endless when there was no such moment."""
-    return (now - moment).total_seconds() if moment else float("inf")

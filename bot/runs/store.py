@@ -1,7 +1,7 @@
 """What we know and owe: deliveries, runs, events and saved work, read and written here only."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,11 +25,20 @@ from bot.runs.records import (
     run_of,
     usage_of,
 )
-from bot.runs.schema import artefacts, cursors, deliveries, events, messages, refusals, runs
+from bot.runs.schema import artefacts, deliveries, events, messages, refusals, runs
 from bot.runs.tables import Tables
 
 _PAGE = 500
 _ANSWERS_FIRST_SECONDS = 0.1
+
+# Built once: putting such a statement together costs several times what running it costs.
+_EVENTS_BEHIND = (
+    sa.select(events)
+    .where(events.c.run_id == sa.bindparam("of"), events.c.seq > sa.bindparam("behind"))
+    .order_by(events.c.seq)
+    .limit(sa.bindparam("most"))
+)
+_BY_ID = sa.select(runs).where(runs.c.id == sa.bindparam("of"))
 
 
 class Store:
@@ -259,7 +268,7 @@ class Store:
 
     async def run(self, run_id: RunId) -> Run | None:
         def work(c: sa.Connection) -> Run | None:
-            row = c.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+            row = c.execute(_BY_ID, {"of": run_id}).first()
             return run_of(row) if row else None
 
         return await self._tables.read(work)
@@ -280,11 +289,12 @@ class Store:
         return last
 
     async def events_after(self, run_id: RunId, seq: int, *, limit: int = _PAGE) -> list[ev.StoredEvent]:
-        query = (
-            sa.select(events).where(events.c.run_id == run_id, events.c.seq > seq).order_by(events.c.seq).limit(limit)
-        )
+        place = {"of": run_id, "behind": seq, "most": limit}
         return await self._tables.read(
-            lambda c: [ev.StoredEvent(r.seq, RunId(r.run_id), r.at, ev.decode(r.body)) for r in c.execute(query)]
+            lambda c: [
+                ev.StoredEvent(r.seq, RunId(r.run_id), r.at, ev.decode(r.body))
+                for r in c.execute(_EVENTS_BEHIND, place)
+            ]
         )
 
     async def all_events(self, run_id: RunId) -> list[ev.StoredEvent]:
@@ -321,32 +331,6 @@ class Store:
             runs.c.installation_id == installation_id, runs.c.created_at >= since
         )
         return await self._tables.read(lambda c: float(c.execute(query).scalar_one()))
-
-    # What was read of others' lists
-
-    async def remember(self, name: str, value: str) -> None:
-        """How far something has been read."""
-
-        def work(c: sa.Connection) -> None:
-            c.execute(sa.delete(cursors).where(cursors.c.name == name))
-            c.execute(sa.insert(cursors).values(name=name, value=value))
-
-        await self._tables.write(work)
-
-    async def remembered(self, name: str) -> str | None:
-        query = sa.select(cursors.c.value).where(cursors.c.name == name)
-        return await self._tables.read(lambda c: c.execute(query).scalar())
-
-    async def received(self, guids: Collection[str]) -> set[str]:
-        """Those of them that are deliveries we have."""
-        asked = sorted(guids)
-
-        def work(c: sa.Connection) -> set[str]:
-            pages = (asked[start : start + _PAGE] for start in range(0, len(asked), _PAGE))
-            queries = (sa.select(deliveries.c.guid).where(deliveries.c.guid.in_(page)) for page in pages)
-            return {guid for query in queries for guid in c.execute(query).scalars()}
-
-        return await self._tables.read(work)
 
     # Saved work
 

@@ -16,7 +16,7 @@ _READERS = 4
 
 
 class Tables:
-    """Both methods raise StoreUnavailable when the database cannot be used."""
+    """`write` and `read` raise StoreUnavailable when the database cannot be used."""
 
     def __init__(self, writing: sa.Engine, reading: sa.Engine) -> None:
         self._writer = Writer(writing)
@@ -30,6 +30,10 @@ class Tables:
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction; it may run again, from the start, when a neighbour in its group fails."""
         return await self._writer.write(work)
+
+    def note(self, work: Callable[[sa.Connection], object]) -> None:
+        """The same for what nobody waits for: it may be lost."""
+        self._writer.note(work)
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
         def go() -> T:

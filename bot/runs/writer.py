@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -19,13 +20,13 @@ _GROUP_LIMIT = 64
 @dataclass
 class _Job:
     work: Callable[[sa.Connection], Any]
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Any]"
+    future: "asyncio.Future[Any] | None"
+    """None: nobody waits for it."""
     result: Any = None
     error: BaseException | None = None
 
     def settle(self) -> None:
-        if self.future.cancelled():
+        if self.future is None or self.future.cancelled():
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -47,10 +48,13 @@ class Writer:
         self._thread.start()
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(work, loop, future))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put(_Job(work, future))
         return await future
+
+    def note(self, work: Callable[[sa.Connection], object]) -> None:
+        """The same for what nobody waits for: it may be lost."""
+        self._jobs.put(_Job(work, None))
 
     def close(self) -> None:
         """Commit what was handed in so far, then end."""
@@ -75,9 +79,7 @@ class Writer:
                     group.append(job)
             if group:
                 self._commit(group)
-                for job in group:
-                    if not job.loop.is_closed():
-                        job.loop.call_soon_threadsafe(job.settle)
+                _settle(group)
             if last:
                 return
 
@@ -100,3 +102,19 @@ class Writer:
                 # Savepoints would tell them apart at once, and cost every group what few need.
                 for job in group:
                     self._commit([job])
+
+
+def _settle(group: Sequence[_Job]) -> None:
+    """Each loop is woken once, however many wait in it."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Job]] = defaultdict(list)
+    for job in group:
+        if job.future is not None:
+            by_loop[job.future.get_loop()].append(job)
+    for loop, jobs in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle_all, jobs)
+
+
+def _settle_all(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        job.settle()

@@ -22,6 +22,8 @@ _PAGE = 200
 _LEAD = 100
 """So many events before the first watcher's place are read, too: others come back at about the same place."""
 _BREATH_SECONDS = 0.05
+_NEW_SECONDS = 0.1
+"""A new run is first read after so long, or when it has news: others who ask at once are answered before."""
 _CATCHING_UP_AT_ONCE = 2
 """Watchers that read the store for themselves; requests need its readers as well."""
 
@@ -173,12 +175,12 @@ class Hub:
             channel.end()
 
     @asynccontextmanager
-    async def watch(self, run_id: RunId, after: int) -> AsyncIterator[Watcher]:
-        """The run has to be there.
+    async def watch(self, run_id: RunId, after: int, *, new: bool = False) -> AsyncIterator[Watcher]:
+        """The run has to be there. `new`: it was begun just now, and hardly anything is behind `after`.
 
         Raises StoreUnavailable, also while the watcher catches up with what only the store has.
         """
-        channel = self._channels.get(run_id) or await self._open(run_id, after)
+        channel = self._channels.get(run_id) or await self._open(run_id, after, new=new)
         channel.watchers += 1
         try:
             yield Watcher(self, channel, after)
@@ -189,7 +191,7 @@ class Hub:
                 if channel.task is not None:
                     channel.task.cancel()
 
-    async def _open(self, run_id: RunId, after: int) -> _Channel:
+    async def _open(self, run_id: RunId, after: int, *, new: bool) -> _Channel:
         first = after - _LEAD
         if first > 0:
             # `after` may lie behind the end.
@@ -202,7 +204,7 @@ class Hub:
             channel.end()
             return channel
         self._channels[run_id] = channel
-        channel.task = asyncio.create_task(self._read(channel))
+        channel.task = asyncio.create_task(self._read(channel, new=new))
         channel.task.add_done_callback(lambda task: self._done(channel, task))
         return channel
 
@@ -218,10 +220,12 @@ class Hub:
         if self._channels.get(channel.run_id) is channel:
             del self._channels[channel.run_id]
 
-    async def _read(self, channel: _Channel) -> None:
+    async def _read(self, channel: _Channel, *, new: bool) -> None:
         clock = asyncio.get_running_loop().time
         next_beat = clock() + self._keep_alive_seconds
         with self._store.changes.of(channel.run_id) as bell:
+            if new:
+                await _rung(bell, _NEW_SECONDS)
             while True:
                 bell.clear()
                 found: list[Frame] = []
@@ -242,9 +246,7 @@ class Hub:
                 if len(found) < _PAGE:
                     # What is written in bursts is told in one go.
                     await asyncio.sleep(_BREATH_SECONDS if found else 0)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(min(_POLL_SECONDS, max(0.0, next_beat - clock()))):
-                            await bell.wait()
+                    await _rung(bell, min(_POLL_SECONDS, max(0.0, next_beat - clock())))
 
     async def catch_up(self, run_id: RunId, after: int) -> list[Frame]:
         """For one watcher who is behind what is in memory."""
@@ -254,3 +256,9 @@ class Hub:
     async def _page(self, run_id: RunId, after: int) -> list[Frame]:
         stored = await self._store.events_after(run_id, after, limit=_PAGE)
         return [Frame(one, sse.frame(one)) for one in stored]
+
+
+async def _rung(bell: asyncio.Event, most_seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(most_seconds):
+            await bell.wait()

@@ -7,7 +7,7 @@ ends. sse-starlette would replace a method of uvicorn's server when imported, an
 from collections.abc import Iterator, Sequence
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from bot.errors import StoreUnavailable
 from bot.events import StoredEvent
@@ -34,12 +34,16 @@ class EventStream(StreamingResponse):
         self._after = opening.seq if opening else after
         self._opening = sse.frame(opening) if opening else b""
 
-    async def stream_response(self, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # What is known goes out before a watch is set up: of many who ask at once each has its first event sooner.
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if self._opening:
             await send({"type": "http.response.body", "body": self._opening, "more_body": True})
+        await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
         try:
-            async with self._hub.watch(self._run_id, self._after) as watcher:
+            async with self._hub.watch(self._run_id, self._after, new=bool(self._opening)) as watcher:
                 await _pass_on(watcher, send)
         except StoreUnavailable:
             # It has begun; the reader comes back and goes on behind its place.

@@ -32,12 +32,6 @@ class Throttle:
         tries.append(now)
         return None
 
-    def give_back(self, who: str) -> None:
-        """The try was a good one: it does not count."""
-        tries = self._tries.get(who)
-        if tries:
-            tries.pop()
-
 
 def address_of(request: Request) -> str:
     """Whom tries are counted for where nobody is known. One house has many IPv6 addresses, in one network."""

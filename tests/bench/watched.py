@@ -11,7 +11,8 @@ from bot.redaction import Redactor
 from bot.runs.store import Store
 from bot.settings import load
 from bot.web.server import Server
-from bot.wiring import assemble
+from bot.wiring import assemble, spare_garbage_collections
+from tests.runs.conftest import opened
 from tests.web.serving import a_run, store_on
 
 _OUTPUT = "x" * 400
@@ -35,16 +36,17 @@ async def main(rate: float, seconds: float) -> None:
     """Says which run it is, then waits for a line that says that the watchers are there."""
     settings = load(os.environ, None)
     async with assemble(settings, Redactor([])) as parts:
-        store = parts.janitor._store
         # By a store that hands it to no engine: nothing works on it.
-        run_id = await a_run(store_on(store._tables), at=now())
+        with opened(settings.database_url.get_secret_value()) as tables:
+            run_id = await a_run(store_on(tables), at=now())
         server = Server(parts.web, parts.hub, host=settings.host, port=settings.port)
         serving = asyncio.create_task(server.serve())
+        spare_garbage_collections()
         parts.ready = True
         sys.stdout.write(f"{run_id}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)
-        await happen(store, run_id, rate, seconds)
+        await happen(parts.store, run_id, rate, seconds)
         await serving
 
 

@@ -101,7 +101,7 @@ class TestRefusals:
     async def test_a_missing_permission_names_what_would_do(self, scene: Scene) -> None:
         scene.fake.installation(scene.at.installation_id).permissions["contents"] = "read"
         with pytest.raises(PermissionMissing):
-            await scene.client.branch_head(scene.at, "main")
+            await scene.client.commits.head(scene.at, "main")
 
     async def test_a_repository_out_of_reach(self, scene: Scene) -> None:
         scene.fake.installation(scene.at.installation_id).repositories.clear()

@@ -282,5 +282,5 @@ async def test_the_whole_path_takes_fifteen_calls(
 
 
 async def test_a_branch_head_is_told(scene: Scene) -> None:
-    assert await scene.client.branch_head(scene.at, "main") == Sha(scene.fake.branches()["main"])
-    assert await scene.client.branch_head(scene.at, "no/such") is None
+    assert await scene.client.commits.head(scene.at, "main") == Sha(scene.fake.branches()["main"])
+    assert await scene.client.commits.head(scene.at, "no/such") is None

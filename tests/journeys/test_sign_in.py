@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.deployment import Deployment, deployed, until
+from tests.fakes.model.state import Gate
 
 pytestmark = pytest.mark.slow
 
@@ -211,6 +212,43 @@ def test_signing_out_takes_a_form_of_our_page(guarded: Deployment, run_id: str) 
         client.cookies.update(kept)
         assert client.get(f"/api/runs/{run_id}").status_code == 401
         assert client.post("/logout").status_code == 303
+
+
+def test_a_person_starts_a_run_again_and_stops_it_with_the_token_of_their_sign_in(
+    guarded: Deployment, run_id: str
+) -> None:
+    gate = Gate("fix-calc", 0)
+    guarded.model.hold(gate)
+    with signed_in(guarded, "octo") as client, signed_in(guarded, "reader") as reader:
+        token, others = form_token(client, run_id), form_token(reader, run_id)
+        elsewhere = {"x-form-token": token, "sec-fetch-site": "cross-site"}
+        retry = f"/api/runs/{run_id}/retry"
+        for forged in ({}, {"x-form-token": ""}, {"x-form-token": others}, elsewhere):
+            assert refusal(client.post(retry, headers=forged)) == (403, "form-token")
+        assert refusal(reader.post(retry, headers={"x-form-token": others})) == (403, "not-allowed")
+        started = client.post(retry, headers={"x-form-token": token})
+        assert started.status_code == 202
+        again = started.json()["request_id"]
+        until(lambda: gate in guarded.model.waiting, what="the agent is at work")
+        run = client.get(f"/api/runs/{again}").json()
+        assert (run["actor"], run["trigger"], run["prompt"]) == ("octo", "api", "Please fix this.")
+        stop = f"/api/runs/{again}/stop"
+        assert refusal(client.post(stop, headers={"x-form-token": others})) == (403, "form-token")
+        assert refusal(client.post(f"/api/runs/{again}/retry", headers={"x-form-token": token})) == (
+            409,
+            "still-running",
+        )
+        stopped = client.post(stop, headers={"x-form-token": token})
+        assert (stopped.status_code, stopped.json()) == (202, {"result": "soon"})
+        until(lambda: client.get(f"/api/runs/{again}").json()["outcome"] == "stopped", what="it has been stopped")
+        before = client.post(stop, headers={"x-form-token": token})
+        assert (before.status_code, before.json()) == (200, {"result": "before"})
+    guarded.model.release(gate)
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()["code"]
 
 
 def test_a_key_sees_the_runs_of_its_repositories(guarded: Deployment, run_id: str) -> None:

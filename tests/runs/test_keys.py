@@ -1,5 +1,6 @@
 """API keys: shown once, stored as hashes, good until they are revoked; and the commands for them."""
 
+import asyncio
 import re
 import secrets
 import subprocess
@@ -61,11 +62,46 @@ async def test_the_last_use_is_noted_once_a_minute(tables: Tables) -> None:
     secret = await made(keys)
     noted = []
     for seconds in (0, 59, 60, 119):
-        await keys.find(secret, NOON + timedelta(seconds=seconds))
+        await asyncio.gather(*(keys.find(secret, NOON + timedelta(seconds=seconds)) for _ in range(5)))
+        # Nobody waits for the note: it is written by the time that a later write is.
+        await tables.write(lambda _: None)
         (kept,) = await keys.list()
         noted.append(kept.last_used_at)
     minute = NOON + timedelta(minutes=1)
     assert noted == [NOON, NOON, minute, minute]
+
+
+async def test_keys_that_are_brought_at_once_are_told_apart(tables: Tables) -> None:
+    keys = Keys(tables)
+    good, revoked, other = await made(keys), await made(keys), await made(keys, may_run=False)
+    found = await keys.find(revoked, NOON)
+    assert found is not None
+    await keys.revoke(found.id, NOON)
+    brought = [good, revoked, other, "bsk_wrong"] * 20
+    answers = await asyncio.gather(*(keys.find(secret, NOON) for secret in brought))
+    assert [answer.may_run if answer else None for answer in answers] == [True, None, False, None] * 20
+
+
+async def test_who_goes_away_takes_no_answer_from_the_others(tables: Tables) -> None:
+    keys = Keys(tables)
+    secret = await made(keys)
+    waiting = [asyncio.create_task(keys.find(secret, NOON)) for _ in range(10)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    assert all(await asyncio.gather(*waiting[1:]))
+    assert await keys.find(secret, NOON) is not None
+
+
+async def test_a_revocation_holds_for_whoever_asks_after_it(tables: Tables) -> None:
+    keys = Keys(tables)
+    secret = await made(keys)
+    found = await keys.find(secret, NOON)
+    assert found is not None
+    before = asyncio.create_task(keys.find(secret, NOON))
+    await asyncio.sleep(0)
+    await keys.revoke(found.id, NOON)
+    assert await keys.find(secret, NOON) is None
+    await before
 
 
 @pytest.mark.parametrize(
