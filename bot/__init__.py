@@ -21,7 +21,7 @@ The modules
     wiring          settings to every part, once; the only place that names concrete classes
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
                     api  code_request  connection  door  doorkeeper  forms  hardened  headers  hub
-                    openapi  operations  page_routes  presenting  problems  remembered  routes
+                    kept  openapi  operations  page_routes  patch_html  presenting  problems  remembered  routes
                     run_access  run_actions  runs  schemas  server  session_cookie  signing_in  sse
                     stream  throttle  visitor
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log

@@ -60,6 +60,7 @@ from bot.web.api import CodeApi
 from bot.web.door import Door
 from bot.web.doorkeeper import LOOPBACK, Doorkeeper
 from bot.web.hub import Hub
+from bot.web.kept import Kept
 from bot.web.openapi import Described
 from bot.web.page_routes import Pages
 from bot.web.run_actions import RunActions
@@ -246,6 +247,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
                     api=code_api,
                     web_url=github.web_url,
                     clock=now,
+                    kept=Kept(store),
                 ),
                 RunActions(store, doorkeeper, rates, tools.public_url, now, new_run_id),
                 code_api,

@@ -5,11 +5,11 @@ import binascii
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from bot.model import RunId, RunState
+from bot.model import InstallationId, RunId, RunState
 from bot.runs.records import Run, run_of
 from bot.runs.schema import runs
 from bot.runs.tables import Tables
@@ -49,6 +49,20 @@ def behind(run: Run) -> Cursor:
     return Cursor(run.created_at, run.id)
 
 
+class Place(NamedTuple):
+    """A repository as runs know it: after it was renamed or moved to another installation it is another one."""
+
+    installation_id: InstallationId
+    repo_id: int
+    name: str
+    """Lower case."""
+
+
+def place_of(run: Run) -> Place:
+    request = run.request
+    return Place(request.installation_id, request.repo.id, request.repo.full_name.lower())
+
+
 @dataclass(frozen=True)
 class Filters:
     repo: str = ""
@@ -58,6 +72,7 @@ class Filters:
     """A login, or the name of a key."""
     patterns: Collection[str] | None = None
     """Of repositories, as a key has them; a list may have a few more, which `Key.covers` leaves out."""
+    without: Collection[Place] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +143,9 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
         found.append(sa.func.lower(runs.c.actor) == filters.actor.lower())
     if filters.patterns is not None:
         found.append(sa.or_(sa.false(), *(repo.like(_like(pattern), escape="\\") for pattern in filters.patterns)))
+    if filters.without:
+        place = sa.tuple_(runs.c.installation_id, runs.c.repo_id, repo)
+        found.append(place.not_in([tuple(one) for one in filters.without]))
     return found
 
 

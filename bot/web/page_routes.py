@@ -12,17 +12,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot.events import StoredEvent
 from bot.model import RunState
-from bot.pipeline.publish import PATCH_ARTEFACT
 from bot.runs.listing import Cost, Listing
 from bot.runs.records import Run
 from bot.runs.store import Store
-from bot.runs.view import view_of
+from bot.runs.view import RunView
 from bot.web import code_request, forms, presenting
 from bot.web.api import CodeApi, Declined
 from bot.web.code_request import FieldProblem
 from bot.web.doorkeeper import Doorkeeper
+from bot.web.kept import Kept
 from bot.web.run_access import Seen, seen
 from bot.web.runs import RunReaders, wished
 from bot.web.visitor import Person, Visitor
@@ -45,6 +44,7 @@ class Pages:
     web_url: str
     """GitHub's, for links to threads."""
     clock: Callable[[], datetime]
+    kept: Kept
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -90,41 +90,63 @@ class Pages:
         found = await self._seen(request)
         if isinstance(found, Response):
             return found
-        events = await self.store.all_events(found.run.id)
-        before = request.query_params.get("before", "")
-        until = int(before) if before.isascii() and before.isdigit() and len(before) < 12 else None
-        told = [stored for stored in events if until is None or stored.seq < until]
-        entries = presenting.entries(told)
-        shown = entries[-presenting.ENTRIES_SHOWN :]
-        facts = await self._facts(found, events)
-        earlier = shown[0].seq if len(entries) > len(shown) else None
-        return _page("run.html", found.visitor, **facts, entries=shown, earlier=earlier, past=until is not None)
+        run, view = await self._now(found.run)
+        before = _number(request.query_params.get("before", ""))
+        until = before if before is not None and before <= view.last_seq else view.last_seq + 1
+        first = max(0, until - 1 - presenting.EVENTS_SHOWN)
+        events = await self.store.events_after(run.id, first, limit=until - 1 - first) if until > 1 else []
+        return _page(
+            "run.html",
+            found.visitor,
+            **await self._facts(found.visitor, run, view),
+            patch=await self.kept.patch(run),
+            entries=presenting.entries(events),
+            first=first + 1,
+            last=view.last_seq,
+            past=until <= view.last_seq,
+        )
 
     async def news(self, request: Request) -> Response:
-        """What has changed since an event: the same markup as the page's own, for its script."""
+        """What has changed since an event: the same markup as the page's own, for its script.
+
+        So many events at once; `data-more` says that there are further ones behind `data-last`.
+        """
         found = await self._seen(request)
         if isinstance(found, Response):
             return found
-        after = request.query_params.get("after", "")
-        seq = int(after) if after.isascii() and after.isdigit() and len(after) < 12 else 0
-        events = await self.store.all_events(found.run.id)
-        fresh = presenting.entries([stored for stored in events if stored.seq > seq])
-        facts = await self._facts(found, events)
-        return _page("news.html", found.visitor, **facts, entries=fresh[-presenting.ENTRIES_SHOWN :])
+        run, view = await self._now(found.run)
+        after = _number(request.query_params.get("after", "")) or 0
+        events = []
+        if after < view.last_seq:
+            events = await self.store.events_after(run.id, after, limit=presenting.EVENTS_SHOWN)
+        last = events[-1].seq if events else max(after, view.last_seq)
+        more = last < view.last_seq
+        return _page(
+            "news.html",
+            found.visitor,
+            **await self._facts(found.visitor, run, view),
+            patch=None if more else await self.kept.patch(run),
+            entries=presenting.entries(events),
+            last=last,
+            more=more,
+        )
 
-    async def _facts(self, found: Seen, events: Sequence[StoredEvent]) -> dict[str, Any]:
-        run = found.run
-        patch = await self.store.saved(run.id, PATCH_ARTEFACT)
-        view = view_of(events)
+    async def _now(self, run: Run) -> tuple[Run, RunView]:
+        """The run, and its view up to the same event or a later one: of an ended run, all of it."""
+        view = await self.kept.view(run)
+        if view.complete and run.finished_at is None:
+            # It ended between the two looks.
+            return await self.store.run(run.id) or run, view
+        return run, view
+
+    async def _facts(self, visitor: Visitor, run: Run, view: RunView) -> dict[str, Any]:
         return {
             "run": run,
             "title": presenting.title_of(run),
             "view": view,
             "elapsed": view.elapsed_seconds(self.clock()),
             "thread": self._thread(run),
-            "patch": presenting.coloured(patch) if patch else None,
-            "may_act": await self.doorkeeper.may_act(found.visitor, run),
-            "last": events[-1].seq if events else 0,
+            "may_act": await self.doorkeeper.may_act(visitor, run),
         }
 
     def _thread(self, run: Run) -> str:
@@ -190,6 +212,11 @@ def _body(given: dict[str, str]) -> dict[str, object]:
         except ValueError:
             body["budget_usd"] = budget
     return body
+
+
+def _number(text: str) -> int | None:
+    """An event's place, as an address has it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 def _to_login(request: Request) -> Response:

@@ -1,37 +1,28 @@
 """Runs and their events as pages show them: words, lines, bars."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from markupsafe import Markup
-from pygments import highlight
-from pygments.formatters.html import HtmlFormatter
-from pygments.lexers.diff import DiffLexer
 
 from bot.events import AiMessage, StoredEvent, ToolEdit, UsageReport, encode
 from bot.markdown.page_html import page_html
 from bot.runs.listing import Cost
 from bot.runs.records import Run
+from bot.web.patch_html import edit_html
 
-ENTRIES_SHOWN = 250
+EVENTS_SHOWN = 250
 """Of a run's log at once; who wants more follows the link."""
 
 _TITLE_CHARACTERS = 100
-_DIFF_CHARACTERS = 200_000
+_MOST_COLOURED_CHARACTERS = 50_000
+"""Of a page's edits; the others are plain."""
+_REPOSITORIES_APART = 4
+"""In the chart; the others are one colour."""
 _CHART_DAYS = 14
 _CHART_WIDTH, _CHART_HEIGHT = 560, 96
-_DIFF_FORMAT: HtmlFormatter[str] = HtmlFormatter(nowrap=True)
-
-
-@dataclass(frozen=True)
-class Line:
-    """Of an edit: what it took away, what it added, what is around."""
-
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,16 @@ class Entry:
     clock: str
     event: dict[str, Any]
     words: Markup | None = None
-    lines: tuple[Line, ...] = ()
+    """Of a message and of an edit."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a bar: what one repository cost that day."""
+
+    y: float
+    height: float
+    colour: int
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,18 @@ class Bar:
 
     day: date
     x: float
-    y: float
     width: float
-    height: float
+    parts: tuple[Part, ...]
     cost_usd: float
     runs: int
+
+
+@dataclass(frozen=True)
+class RepositoryCost:
+    repo: str
+    cost_usd: float
+    runs: int
+    colour: int
 
 
 def title_of(run: Run) -> str:
@@ -69,54 +76,52 @@ def title_of(run: Run) -> str:
 
 def entries(events: Sequence[StoredEvent]) -> list[Entry]:
     """Those that say something of their own; what was used stands in the page's head."""
-    return [_entry(stored) for stored in events if not isinstance(stored.event, UsageReport)]
-
-
-def _entry(stored: StoredEvent) -> Entry:
-    event = stored.event
-    words = Markup(page_html(event.message)) if isinstance(event, AiMessage) else None  # noqa: S704 -- made safe there
-    lines = _changed(event.old_str, event.new_str) if isinstance(event, ToolEdit) else ()
-    at = stored.timestamp
-    return Entry(stored.seq, at.isoformat(), f"{at:%H:%M:%S}", encode(event), words, lines)
-
-
-def _changed(old: str, new: str) -> tuple[Line, ...]:
-    kinds = {"+ ": "added", "- ": "removed", "  ": "same"}
-    compared = difflib.ndiff(old.splitlines(), new.splitlines())
-    return tuple(Line(kinds[line[:2]], line[2:]) for line in compared if line[:2] in kinds)
-
-
-def coloured(patch: bytes) -> Markup:
-    """A diff as HTML, of which only the classes `gi`, `gd`, `gu` and the like are ours to colour."""
-    text = patch.decode("utf-8", "replace")
-    cut = "" if len(text) <= _DIFF_CHARACTERS else "\n[cut: download the patch to see the rest]\n"
-    return Markup(highlight(text[:_DIFF_CHARACTERS] + cut, DiffLexer(), _DIFF_FORMAT))  # noqa: S704 -- pygments escapes
-
-
-def bars(costs: Sequence[Cost], today: date) -> list[Bar]:
-    """The last days' cost, oldest first; a day without runs has a bar of no height."""
-    days = [today - timedelta(days=back) for back in reversed(range(_CHART_DAYS))]
-    spent = {day: sum(cost.cost_usd for cost in costs if cost.day == day) for day in days}
-    runs = {day: sum(cost.runs for cost in costs if cost.day == day) for day in days}
-    most = max([*spent.values(), 0.01])
-    step = _CHART_WIDTH / _CHART_DAYS
+    left = _MOST_COLOURED_CHARACTERS
     found = []
-    for number, day in enumerate(days):
-        height = round(_CHART_HEIGHT * spent[day] / most, 1)
-        x = round(number * step + 3, 1)
-        found.append(Bar(day, x, _CHART_HEIGHT - height, round(step - 6, 1), height, spent[day], runs[day]))
+    for stored in events:
+        event, at = stored.event, stored.timestamp
+        words = None
+        if isinstance(event, UsageReport):
+            continue
+        if isinstance(event, AiMessage):
+            words = Markup(page_html(event.message))  # noqa: S704 -- made safe there
+        elif isinstance(event, ToolEdit):
+            left -= len(event.old_str) + len(event.new_str)
+            words = edit_html(event.filepath, event.old_str, event.new_str, coloured=left >= 0)
+        found.append(Entry(stored.seq, at.isoformat(), f"{at:%H:%M:%S}", encode(event), words))
     return found
 
 
-def by_repository(costs: Sequence[Cost]) -> list[tuple[str, float, int]]:
+def by_repository(costs: Sequence[Cost]) -> list[RepositoryCost]:
     """Dearest first."""
-    repos = {cost.repo for cost in costs}
-    sums = [
-        (
-            repo,
-            sum(cost.cost_usd for cost in costs if cost.repo == repo),
-            sum(cost.runs for cost in costs if cost.repo == repo),
-        )
-        for repo in repos
+    spent: dict[str, float] = {}
+    runs: dict[str, int] = {}
+    for cost in costs:
+        spent[cost.repo] = spent.get(cost.repo, 0.0) + cost.cost_usd
+        runs[cost.repo] = runs.get(cost.repo, 0) + cost.runs
+    dearest = sorted(spent, key=lambda repo: (-spent[repo], repo))
+    return [
+        RepositoryCost(repo, spent[repo], runs[repo], min(place, _REPOSITORIES_APART))
+        for place, repo in enumerate(dearest)
     ]
-    return sorted(sums, key=lambda row: (-row[1], row[0]))
+
+
+def bars(costs: Sequence[Cost], today: date) -> list[Bar]:
+    """The last days' cost, oldest first, the dearest repository at the bottom of each."""
+    days = [today - timedelta(days=back) for back in reversed(range(_CHART_DAYS))]
+    spent = {day: sum(cost.cost_usd for cost in costs if cost.day == day) for day in days}
+    most = max([*spent.values(), 0.01])
+    step = _CHART_WIDTH / _CHART_DAYS
+    colours = {of.repo: (place, of.colour) for place, of in enumerate(by_repository(costs))}
+    found = []
+    for number, day in enumerate(days):
+        y = float(_CHART_HEIGHT)
+        parts = []
+        that_day = sorted((cost for cost in costs if cost.day == day), key=lambda cost: colours[cost.repo])
+        for cost in that_day:
+            height = _CHART_HEIGHT * cost.cost_usd / most
+            y -= height
+            parts.append(Part(round(y, 1), round(height, 1), colours[cost.repo][1]))
+        runs = sum(cost.runs for cost in that_day)
+        found.append(Bar(day, round(number * step + 3, 1), round(step - 6, 1), tuple(parts), spent[day], runs))
+    return found

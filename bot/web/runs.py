@@ -1,6 +1,6 @@
 """Runs for readers: the list, one as JSON, its events, its patch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.model import RunState
 from bot.pipeline.publish import PATCH_ARTEFACT
-from bot.runs.listing import Cursor, Filters, Listing, behind
+from bot.runs.listing import Cursor, Filters, Listing, Place, behind, place_of
 from bot.runs.records import Run
 from bot.runs.store import Store
 from bot.web import sse
@@ -24,6 +24,8 @@ _RUNS = 30
 _MOST_RUNS = 100
 _ROUNDS = 10
 """So many pages are looked through for runs that the visitor may see; then the answer has fewer."""
+_ROUNDS_FOR_ONE = 40
+"""So many before the answer has none though there are more. Each leaves out the repositories that were hidden."""
 _STATES = ", ".join(f"`{state}`" for state in RunState)
 
 
@@ -73,19 +75,27 @@ class RunReaders:
         """Runs that the visitor may see; fewer than asked for, though there may be more, when most are hidden."""
         filters = wish.filters
         if isinstance(visitor, ByKey):
-            filters = Filters(filters.repo, filters.state, filters.actor, patterns=visitor.key.repos)
+            filters = replace(filters, patterns=visitor.key.repos)
         shown: list[Run] = []
         after, size = wish.cursor, wish.limit
-        for _ in range(_ROUNDS):
+        hidden: set[Place] = set()
+        for number in range(_ROUNDS_FOR_ONE):
+            if shown and number >= _ROUNDS:
+                break
             # One more than is needed tells whether there are more.
-            found = await self.listing.page(filters, after, size + 1)
-            for run in await self.doorkeeper.readable(visitor, found):
+            found = await self.listing.page(replace(filters, without=hidden), after, size + 1)
+            readable = await self.doorkeeper.readable(visitor, found)
+            for run in readable:
                 if len(shown) == wish.limit:
                     return Page(shown, behind(shown[-1]))
                 shown.append(run)
             if len(found) <= size:
                 return Page(shown, None)
             after, size = behind(found[-1]), _MOST_RUNS
+            # What no installation stands for is decided run by run.
+            hidden |= {place_of(run) for run in found if run.request.installation_id} - {
+                place_of(run) for run in readable
+            }
         return Page(shown, after)
 
     async def as_json(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""One Chromium and one deployment for each module, and pages that must not complain."""
+"""One Chromium, one deployment with a past, and pages that must not complain."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser import stored
 from tests.browser.chromium import PROGRAM, Visitor, Watch, chromium
 from tests.deployment import Deployment, deployed
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if not PROGRAM.exists():
         pytest.skip(f"there is no {PROGRAM}; Debian's package chromium has it")
@@ -18,9 +19,11 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def running() -> Iterator[Deployment]:
-    with deployed() as deployment:
+    with deployed(start=False) as deployment:
+        stored.write(deployment, [stored.WHOLE, stored.BROKEN, stored.LONG, *stored.OLDER])
+        deployment.backspace.start()
         yield deployment
 
 

@@ -10,8 +10,10 @@ from tests.deployment import PROJECT
 
 PICTURES = PROJECT / "build" / "screenshots"
 _HEIGHT = 800
-_TALLEST = 6000
+_TALLEST = 4000
 _SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+_LOOKED_INTO = {(WIDE, "light"), (NARROW, "dark")}
+"""What is where depends on the width, contrast on the scheme."""
 _TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 _TALL = "document.documentElement.scrollHeight"
 _TO_THE_END = "scrollTo(0, document.documentElement.scrollHeight)"
@@ -25,7 +27,8 @@ def faults_of(page: Page, name: str) -> list[str]:
         page.set_viewport_size({"width": width, "height": _HEIGHT})
         for scheme in _SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            found += [f"{scheme}, {width} px: {fault}" for fault in grave_faults(page)]
+            if (width, scheme) in _LOOKED_INTO:
+                found += [f"{scheme}, {width} px: {fault}" for fault in grave_faults(page)]
             _take(page, PICTURES / f"{name}-{scheme}-{width}.png")
         if (over := page.evaluate(_TOO_WIDE)) > 0:
             found.append(f"{width} px: {over} px wider than the window")

@@ -50,7 +50,7 @@ def test_a_run_is_seen_from_start_to_end_without_reloading(running: Deployment, 
     expect(page.get_by_role("status").first).to_contain_text("pull request", timeout=_RUN_MILLISECONDS)
     expect(main).to_contain_text("python3 -m unittest -q")
     expect(main).to_contain_text("$0.")
-    expect(page.get_by_role("link", name="/pull/").first).to_be_visible()
+    expect(page.get_by_role("link", name="Pull request #").first).to_be_visible()
     assert page.evaluate("window.sameDocument") is True
     shown = log_of(page)
     assert len(shown) == len(set(shown))

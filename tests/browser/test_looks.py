@@ -1,14 +1,12 @@
 """How the pages look, and that nobody is shut out of them."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import stored
 from tests.browser.chromium import Visitor, Watch
 from tests.browser.looks import faults_of
-from tests.deployment import Deployment, deployed, until
+from tests.deployment import Deployment, until
 from tests.fakes.model.state import Gate
 
 pytestmark = pytest.mark.slow
@@ -23,15 +21,6 @@ PAGES = {
     "absent": "/runs/0f1e2d3c-0000-4000-8000-000000000000",
     "api": "/api",
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Deployment]:
-    """One with a past."""
-    with deployed(start=False) as deployment:
-        stored.write(deployment, [stored.WHOLE, stored.BROKEN, stored.LONG, *stored.OLDER])
-        deployment.backspace.start()
-        yield deployment
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -177,3 +177,34 @@ def test_a_start_that_is_refused_is_not_asked_for_again() -> None:
 
 def test_the_key_is_in_no_words_about_the_client() -> None:
     assert "dummy-key" not in repr(Server("http://127.0.0.1:9", "dummy-key"))
+
+
+def listed(*runs: str, following: str | None) -> bytes:
+    made = {
+        "repo": "acme/calc",
+        "issue": None,
+        "prompt": "Fix it.",
+        "trigger": "api",
+        "actor": "octo",
+        "state": "queued",
+        "outcome": None,
+        "pr_url": None,
+        "pull_request": None,
+        "branch": None,
+        "model": None,
+        "cost_usd": 0.0,
+        "budget_usd": None,
+        "created_at": "2026-11-20T12:00:00Z",
+        "started_at": None,
+        "finished_at": None,
+        "last_event": 1,
+    }
+    body = json.dumps({"runs": [{**made, "request_id": run} for run in runs], "next": following}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+
+
+def test_an_empty_page_is_not_the_end_of_the_list() -> None:
+    pages = listed("a", following="one"), listed(following="two"), listed("b", following=None)
+    with breaking(*pages) as (server, client, _):
+        assert [run.request_id for run in client.runs({}, most=10)] == ["a", "b"]
+        assert ["cursor=two" in request for request in server.requests] == [False, False, True]

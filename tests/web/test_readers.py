@@ -267,6 +267,17 @@ async def test_a_page_is_full_though_most_runs_are_hidden(site: Site) -> None:
     assert page["next"] is None
 
 
+async def test_a_page_is_empty_only_at_the_end(site: Site) -> None:
+    first = await site.run()
+    hidden = [Repo(100 + number, f"acme/hidden-{number}", "main", private=True) for number in range(3)]
+    for number in range(1_200):
+        await site.run(hidden[number % 3])
+    async with site.visited(headers=await site.signed_in("reader")) as client:
+        page = (await client.get("/api/runs", params={"limit": "2"})).json()
+        assert [run["request_id"] for run in page["runs"]] == [first]
+        assert page["next"] is None
+
+
 async def test_the_list_is_filtered(site: Site) -> None:
     calc, tools = await site.run(), await site.run(Repo(5, "acme/tools", "main", private=True))
     await ended(site.store, calc)

@@ -19,7 +19,7 @@ function follow() {
     try {
       do {
         rung = false;
-        await take(source);
+        while (await take(source));
         // Many events in a row are one look.
         await new Promise((go) => setTimeout(go, REST_MS));
       } while (rung);
@@ -40,33 +40,45 @@ function follow() {
   };
 }
 
+// One look: whether there is more behind it.
 async function take(source) {
   const answer = await fetch(`/runs/${place.dataset.run}/news?after=${place.dataset.last}`);
   if (!answer.ok) {
-    return;
+    return false;
   }
   const news = new DOMParser().parseFromString(await answer.text(), "text/html");
   const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 40;
   for (const id of ["head", "progress", "final"]) {
     renew(document.getElementById(id), news.getElementById(id));
   }
-  for (const entry of news.querySelectorAll(".event")) {
-    if (!document.getElementById(entry.id)) {
-      log.append(document.adoptNode(entry));
-    }
-  }
-  while (log.children.length > MOST_SHOWN) {
-    log.firstElementChild.remove();
-  }
+  const entries = [...news.querySelectorAll(".event")].filter((entry) => !document.getElementById(entry.id));
+  log.append(...entries.map((entry) => document.adoptNode(entry)));
+  leaveOut(log.children.length - MOST_SHOWN);
   const run = news.getElementById("run");
+  const more = run.dataset.more === "true";
   place.dataset.last = run.dataset.last;
-  if (run.dataset.finished === "true") {
+  if (run.dataset.finished === "true" && !more) {
     source.close();
     document.getElementById("live")?.remove();
   }
   if (atEnd && window.scrollY > 0) {
     window.scrollTo(0, document.documentElement.scrollHeight);
   }
+  return more;
+}
+
+// The oldest entries of the page; they stay to be had behind the link above them.
+function leaveOut(many) {
+  if (many <= 0) {
+    return;
+  }
+  const before = log.children[many].id.replace("event-", "");
+  for (const entry of [...log.children].slice(0, many)) {
+    entry.remove();
+  }
+  const earlier = document.getElementById("earlier");
+  earlier.firstElementChild.href = `/runs/${place.dataset.run}?before=${before}`;
+  earlier.hidden = false;
 }
 
 function renew(old, fresh) {
