@@ -28,6 +28,10 @@ class Spec:
     """Host path of the model broker's Unix socket for this run; inside it is /run/model.sock."""
     egress_socket: Path | None = None
     """Host path of the egress gateway's Unix socket for this run; inside, HTTP(S)_PROXY lead to it."""
+    hosts: tuple[str, ...] = ()
+    """Names that a sandbox away from this machine may reach besides the broker; `*.x` for all below x."""
+    private: bool = False
+    """Whether the repository is; then a network that cannot be closed is no place for it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,10 @@ class SandboxLost(BackspaceError):
 
 
 class SandboxFailed(BackspaceError):
-    """The sandbox cannot be made or used."""
+    """The sandbox cannot be made or used. `public` is for the people who asked, where there are words for them."""
+
+    code = "sandbox-failed"
+    public = ""
 
 
 class Sandbox(Protocol):

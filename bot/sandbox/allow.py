@@ -37,6 +37,11 @@ class Allow:
     private: frozenset[str] = frozenset()
     """Hosts that a setting of this deployment names although their addresses are private or loopback."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As somebody takes them who knows no ports: `name`, and `*.name` for all below it."""
+        return tuple(dict.fromkeys(f"*.{rule.host}" if rule.below else rule.host for rule in self.rules))
+
     def permits(self, host: str, port: int) -> bool:
         return any(rule.matches(host, port) for rule in self.rules)
 
