@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from bot.cli_daytona import daytona
+from bot.cli_doctor import doctor
 from bot.cli_keys import keys
 from bot.errors import BackspaceError, SettingsError
 from bot.settings import load
@@ -31,6 +33,8 @@ def serve() -> None:
     asyncio.run(run_server(load(os.environ, Path(".env"))))
 
 
+backspace.add_command(daytona)
+backspace.add_command(doctor)
 backspace.add_command(keys)
 backspace.add_command(run)
 backspace.add_command(runs)

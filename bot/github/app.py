@@ -16,6 +16,19 @@ from bot.github.tokens import Scope, Tokens
 from bot.intake.webhook import RepoName
 from bot.model import InstallationId, Repo
 
+PERMISSIONS = {
+    "metadata": "read",
+    "contents": "write",
+    "issues": "write",
+    "pull_requests": "write",
+    "checks": "read",
+}
+EVENTS = (
+    *("issues", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment"),
+    "check_run",
+)
+"""As app.yml has them."""
+
 _PAGE = 100
 _EVERYTHING = Scope(metadata="read")
 _FULL_NAME = re.compile(r"[A-Za-z0-9_-]+/(?!\.{1,2}$)[A-Za-z0-9._-]+")
@@ -57,6 +70,16 @@ class Standing(Enum):
     GONE = "gone"
 
 
+@dataclass(frozen=True)
+class Registration:
+    """The app as its settings page on GitHub has it."""
+
+    slug: str
+    permissions: Mapping[str, str]
+    events: frozenset[str]
+    installations: int
+
+
 class App:
     """All methods raise GitHubFailed."""
 
@@ -64,6 +87,24 @@ class App:
         self._tokens = tokens
         self._calls = calls
         self._web_url = web_url.rstrip("/")
+
+    async def registration(self) -> Registration:
+        """https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app"""
+        body, _ = await self._tokens.ask_as_app("/app")
+        try:
+            permissions = {str(name): str(level) for name, level in body["permissions"].items()}
+            installations = int(body.get("installations_count") or 0)
+            return Registration(str(body["slug"]), permissions, frozenset(map(str, body["events"])), installations)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise GitHubFailed("what the app may do cannot be read") from error
+
+    async def webhook_url(self) -> str:
+        """https://docs.github.com/en/rest/apps/webhooks#get-a-webhook-configuration-for-an-app"""
+        body, _ = await self._tokens.ask_as_app("/app/hook/config")
+        try:
+            return str(body.get("url") or "")
+        except AttributeError as error:
+            raise GitHubFailed("the app's webhook cannot be read") from error
 
     async def attempts(self, rest: str = "") -> Attempts:
         """https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook"""

@@ -6,12 +6,14 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +23,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 30_000
 _POOL_TIMEOUT_SECONDS = 30
 _MIGRATION_LOCK = 0x6261636B
+_VERSION_TABLE = "backspace_schema"
+"""Named by migrations/env.py, too."""
 
 
 class DatabaseInUse(BackspaceError):
@@ -108,6 +112,31 @@ def open_engine(
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far our tables are. `known`: whether this program knows how to go on from there."""
+
+    present: str | None
+    newest: str | None
+    known: bool
+
+
+def standing(engine: sa.Engine) -> Standing:
+    """Changes nothing. Raises StoreUnavailable."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    known = {revision.revision for revision in script.walk_revisions()}
+    try:
+        with engine.begin() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            query = sa.text(f"select version_num from {_VERSION_TABLE}")  # noqa: S608 -- our own constant
+            present = connection.execute(query).scalar() if _VERSION_TABLE in tables else None
+    except DBAPIError as error:
+        raise StoreUnavailable(f"the database cannot be opened: {error.orig}") from error
+    return Standing(present, script.get_current_head(), present is None or present in known)
 
 
 def migrate(engine: sa.Engine) -> None:
