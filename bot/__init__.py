@@ -17,7 +17,10 @@ Imports go downwards only; `[tool.importlinter]` in pyproject.toml has the layer
 
 The modules
     cli             the command line: arguments in, exit code out
+    cli_daytona     its command for Daytona's snapshot
+    cli_doctor      its command that tries everything a deployment needs
     cli_keys        its commands for API keys
+    doctor          what that command tries, one thing after the other
     wiring          settings to every part, once; the only place that names concrete classes
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
                     api  code_request  connection  door  doorkeeper  forms  hardened  headers  hub
@@ -27,7 +30,7 @@ The modules
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
                     changes  database  delivery_log  engine  gathered  janitor  keys  label_work  labeller
                     lifecycle  listing  migrations  pacing  rates  reception  records  recovery  reporter
-                    schema  sign_ins  store  tables  view  workflows  writer
+                    sandboxes  schema  sign_ins  store  tables  view  workflows  writer
     terminal/       a Backspace elsewhere, from the terminal: the client, what it draws, its commands
                     answers  client  commands  lines  show
     pipeline/       what a run does: one module per stage, each safe to run twice
@@ -38,7 +41,7 @@ The modules
                     claude  command  ending  endings  hidden  marker  material  messages  parsing  prompt
                     stream
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
-                    exchange  meter  prices  proxy  requests  socket_server
+                    catalogue  exchange  meter  prices  proxy  requests  socket_server
     github/         the calls we make, with tokens and limits; and the git that the host does, up to the push
                     answers  app  attachments  calls  checkout  client  commits  diff  failures  gates  git
                     image_formats  job_logs  limits  oauth  publish  quarantine  refusals  secrets  threads  tokens
@@ -46,6 +49,9 @@ The modules
                     allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
                     watchdog
+    daytona/        the same Protocol's sandboxes on Daytona's cloud, and the snapshot that they start from
+                    backend  building  calls  cloud  detached  failures  jobs  network  pace  prices  probe  snapshot
+                    supervisor  trial
     intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
                     access  branches  commands  errands  options  repo_config  triggers  webhook
     markdown/       Markdown from people and agents, as tokens
@@ -60,5 +66,6 @@ The modules
     setting_types   the forms that values of settings have
     events          what a run says about itself: typed events, one codec
     model           the nouns
+    diagnosis       one more of them: what `doctor` found
     errors          every exception raised on purpose
 """

@@ -120,6 +120,25 @@ class Settings(BaseModel):
     sandbox: Literal["bubblewrap", "daytona"] = Field(
         alias="BACKSPACE_SANDBOX", description="Where repository code and the agent run: `bubblewrap` or `daytona`."
     )
+    daytona_snapshot: str | None = Field(
+        None,
+        alias="BACKSPACE_DAYTONA_SNAPSHOT",
+        description="The snapshot that sandboxes on Daytona are made from; `backspace daytona snapshot` builds the "
+        "default one.",
+    )
+    daytona_max_sandboxes: int = Field(
+        20,
+        alias="BACKSPACE_DAYTONA_MAX_SANDBOXES",
+        ge=1,
+        le=10_000,
+        description="The most sandboxes that exist on Daytona at once; a run takes up to four.",
+    )
+    daytona_accept_open_network: bool = Field(
+        default=False,
+        alias="BACKSPACE_DAYTONA_ACCEPT_OPEN_NETWORK",
+        description="Whether runs on private repositories begin although the network of their sandbox on Daytona "
+        "cannot be closed: code there could then send the repository anywhere.",
+    )
     model: str = Field(
         "claude-sonnet-5-5", alias="BACKSPACE_MODEL", min_length=1, description="The model that does the work."
     )
@@ -195,6 +214,7 @@ _DEFAULTS_IN_WORDS = {
     "BACKSPACE_HOME": "/var/lib/backspace for root, else ~/.local/share/backspace",
     "BACKSPACE_PUBLIC_URL": "http://127.0.0.1:<BACKSPACE_PORT>",
     "BACKSPACE_SANDBOX": "daytona when DAYTONA_API_KEY is set, else bubblewrap",
+    "BACKSPACE_DAYTONA_SNAPSHOT": "the one that belongs to this version",
     "BACKSPACE_PRICES": "the built-in table",
     "DATABASE_URL": "sqlite:///<BACKSPACE_HOME>/backspace.db",
 }

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal, TextIO
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 DELIVERY = "delivery"
@@ -115,6 +115,12 @@ class Metrics:
         self._deliveries = self._counter("deliveries", "Deliveries of GitHub's by answer.", "answer")
         self._runs = self._counter("runs", "Finished runs by outcome.", "outcome")
         self._github_calls = self._counter("github_calls", "Calls to GitHub's API.", "operation", "status")
+        self._sandboxes = self._counter("sandboxes", "Sandboxes that are paid for: made, ended; any: lost.", "what")
+        self._living = Gauge(
+            "sandboxes_living", "Sandboxes that are paid for now.", namespace="backspace", registry=self._registry
+        )
+        self._sandbox_seconds = self._counter("sandbox_seconds", "Seconds that the ended ones of them lived.")
+        self._sandbox_usd = self._counter("sandbox_usd", "US dollars that the ended ones of them cost, by our prices.")
         self._model_usd = self._counter("model_usd", "US dollars that the broker counted.", "model")
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -125,6 +131,23 @@ class Metrics:
 
     def run_finished(self, outcome: str) -> None:
         self._runs.labels(outcome).inc()
+
+    def sandbox_made(self, living: int) -> None:
+        """`living`: how many there are now."""
+        self._sandboxes.labels("made").inc()
+        self.sandboxes_living(living)
+
+    def sandbox_ended(self, living: int, *, seconds: float, usd: float) -> None:
+        self._sandboxes.labels("ended").inc()
+        self._sandbox_seconds.inc(seconds)
+        self._sandbox_usd.inc(usd)
+        self.sandboxes_living(living)
+
+    def sandbox_lost(self) -> None:
+        self._sandboxes.labels("lost").inc()
+
+    def sandboxes_living(self, living: int) -> None:
+        self._living.set(living)
 
     def github_call(self, operation: str, status: int) -> None:
         """`operation` names the kind of call, never one repository or issue. `status` 0: no answer came."""

@@ -1,31 +1,41 @@
 """Settings become every part, once; the only module that names the concrete classes."""
 
 import asyncio
+import base64
 import contextlib
 import gc
+import hashlib
+import hmac
 import os
 import secrets
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from bot import telemetry
+from bot.agent.command import ModelAccess
 from bot.broker.prices import Price, PriceTable
 from bot.broker.proxy import Broker
+from bot.daytona.backend import Daytona
+from bot.daytona.cloud import Cloud
+from bot.daytona.cloud import connect as connect_cloud
+from bot.daytona.snapshot import DEFINITION
 from bot.errors import SettingProblem, SettingsError
 from bot.github.attachments import Attachments
 from bot.github.checkout import Checkout
-from bot.github.client import connect
+from bot.github.client import Client, connect
 from bot.github.git import Git
 from bot.github.oauth import OAuth
 from bot.github.oauth import connect as connect_oauth
@@ -47,13 +57,15 @@ from bot.runs.rates import Rates
 from bot.runs.reception import Reception
 from bot.runs.recovery import Recovery
 from bot.runs.reporter import Reporter
+from bot.runs.sandboxes import Sandboxes
 from bot.runs.sign_ins import SignIns
 from bot.runs.store import Store
 from bot.runs.tables import Tables
+from bot.sandbox import Sandbox
 from bot.sandbox.bubblewrap import Bubblewrap
 from bot.sandbox.egress import EgressGateway
 from bot.sandbox.registries import RegistryFinder
-from bot.settings import Settings
+from bot.settings import GitHubApp, Settings
 from bot.telemetry import Metrics
 from bot.web import routes
 from bot.web.api import CodeApi
@@ -69,6 +81,10 @@ from bot.web.server import Server
 from bot.web.signing_in import SigningIn
 
 _FILE_THREADS = 8
+_TTL_GRACE_MINUTES = 120
+"""Beyond a run's time limit, which counts no checks: then Daytona destroys its sandboxes whatever happens."""
+_REMOTE_RETRIES = 10
+"""Some minutes: while we are restarted, an agent that lives on waits for us."""
 _GARBAGE_THRESHOLDS = (10_000, 20, 20)
 log = structlog.get_logger("bot.wiring")
 
@@ -79,6 +95,14 @@ def now() -> datetime:
 
 def new_run_id() -> RunId:
     return RunId(str(uuid.uuid4()))
+
+
+class Checked(Sandbox, Protocol):
+    """A backend that can say beforehand what is in its way."""
+
+    async def check(self) -> object:
+        """Raises SandboxUnavailable."""
+        ...
 
 
 @dataclass
@@ -95,7 +119,7 @@ class Backspace:
     labeller: Labeller
     recovery: Recovery
     registries: RegistryFinder
-    sandbox: Bubblewrap
+    sandbox: Checked
     ready: bool = False
 
 
@@ -124,21 +148,12 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         keys = Keys(tables)
         rates = Rates(tables, now)
         files = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
-        github = await stack.enter_async_context(
-            connect(
-                app_id=str(app.id),
-                private_key=app.private_key.get_secret_value(),
-                api_url=settings.github_api_url,
-                web_url=settings.github_url,
-                clock=now,
-                on_secret=redactor.add,
-                api_version=settings.github_api_version,
-                personal_token=settings.github_token.get_secret_value() if settings.github_token else "",
-            )
-        )
+        github = await stack.enter_async_context(github_client(settings, app, redactor))
         git = Git(home=home / "git")
         quarantine = Quarantine(git, executor=files)
-        sandbox = await stack.enter_async_context(Bubblewrap(root=home / "sandboxes", tools=home / "tools"))
+        metrics = Metrics()
+        sandboxes = Sandboxes(tables, now, metrics)
+        sandbox = await _sandbox(settings, stack, sandboxes)
         egress = await stack.enter_async_context(EgressGateway(home / "egress"))
         prices = PriceTable({model: Price(**price.model_dump()) for model, price in settings.prices.items()})
         broker = Broker(
@@ -149,11 +164,11 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         )
         stack.push_async_callback(broker.shutdown)
         registries = RegistryFinder(cache=home / "registries.json", environment=os.environ, clock=now)
-        metrics = Metrics()
         tools = Tools(
             store=store,
             label_work=label_work,
             keys=keys,
+            sandboxes=sandboxes,
             github=github,
             attachments=Attachments(web_url=settings.github_url, rendered=github.threads.rendered),
             checkout=Checkout(git, executor=files),
@@ -167,7 +182,8 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             monotonic=time.monotonic,
             sleep=asyncio.sleep,
             new_id=lambda: str(uuid.uuid4()),
-            new_token=lambda: _known(secrets.token_urlsafe(32), redactor),
+            token_of=lambda run_id: _known(_broker_token(app.private_key, run_id), redactor),
+            model_access=_model_access(settings),
             limits=Limits(
                 run_budget_usd=settings.run_budget_usd,
                 daily_budget_usd=settings.daily_budget_usd,
@@ -198,9 +214,15 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
             engine=engine,
             pipeline=pipeline,
             reporter=Reporter(
-                store, github, clock=now, public_url=tools.public_url, command=settings.command, news=store.changes
+                store,
+                github,
+                clock=now,
+                public_url=tools.public_url,
+                command=settings.command,
+                news=store.changes,
+                money=sandboxes,
             ),
-            janitor=Janitor(store, engine, pipeline, sandbox),
+            janitor=Janitor(store, engine, pipeline, sandbox, sandboxes, monotonic=time.monotonic),
             labeller=Labeller(label_work, github.app, github, label=settings.label, clock=now),
             recovery=Recovery(github.app, reception, DeliveryLog(tables), clock=now),
             registries=registries,
@@ -263,6 +285,73 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         yield parts
 
 
+def github_client(settings: Settings, app: GitHubApp, redactor: Redactor) -> AbstractAsyncContextManager[Client]:
+    return connect(
+        app_id=str(app.id),
+        private_key=app.private_key.get_secret_value(),
+        api_url=settings.github_api_url,
+        web_url=settings.github_url,
+        clock=now,
+        on_secret=redactor.add,
+        api_version=settings.github_api_version,
+        personal_token=settings.github_token.get_secret_value() if settings.github_token else "",
+    )
+
+
+def bubblewrap(settings: Settings) -> Bubblewrap:
+    return Bubblewrap(root=settings.home / "sandboxes", tools=settings.home / "tools")
+
+
+def daytona_cloud(settings: Settings, api_key: SecretStr) -> AbstractAsyncContextManager[Cloud]:
+    return connect_cloud(
+        api_key=api_key.get_secret_value(),
+        api_url=settings.daytona_api_url,
+        target=settings.daytona_target,
+        deployment=_deployment(settings),
+        new_id=lambda: uuid.uuid4().hex,
+        ceiling=settings.daytona_max_sandboxes,
+    )
+
+
+def daytona_snapshot(settings: Settings) -> str:
+    return settings.daytona_snapshot or DEFINITION.name
+
+
+async def _sandbox(settings: Settings, stack: AsyncExitStack, ledger: Sandboxes) -> Checked:
+    """Raises DaytonaMissing."""
+    if settings.sandbox == "bubblewrap" or settings.daytona_api_key is None:
+        return await stack.enter_async_context(bubblewrap(settings))
+    return Daytona(
+        await stack.enter_async_context(daytona_cloud(settings, settings.daytona_api_key)),
+        snapshot=daytona_snapshot(settings),
+        broker_url=settings.public_url,
+        ttl_minutes=settings.run_timeout_minutes + _TTL_GRACE_MINUTES,
+        accept_open_network=settings.daytona_accept_open_network,
+        clock=time.monotonic,
+        new_id=lambda: uuid.uuid4().hex,
+        ledger=ledger,
+    )
+
+
+def _deployment(settings: Settings) -> str:
+    """One app has one Backspace, on however many machines."""
+    return hashlib.sha256(f"{settings.github_api_url} {settings.github_app_id}".encode()).hexdigest()[:10]
+
+
+def _model_access(settings: Settings) -> Callable[[str], ModelAccess]:
+    if settings.sandbox == "bubblewrap":
+        return ModelAccess
+    url = f"{settings.public_url.rstrip('/')}/broker"
+    return lambda token: ModelAccess(token, base_url=url, socket=None, retries=_REMOTE_RETRIES)
+
+
+def _broker_token(private_key: SecretStr, run_id: RunId) -> str:
+    """Not kept anywhere, and the same in every process of this deployment."""
+    key = private_key.get_secret_value().encode()
+    digest = hmac.digest(key, f"backspace: the broker's token of {run_id}".encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
 async def _oauth(settings: Settings, stack: AsyncExitStack) -> OAuth | None:
     """None when the settings that it takes to sign in are not there."""
     if settings.github_client_id is None or settings.github_client_secret is None:
@@ -284,7 +373,7 @@ def _known(token: str, redactor: Redactor) -> str:
     return token
 
 
-def _secrets(settings: Settings) -> list[str]:
+def secrets_of(settings: Settings) -> list[str]:
     app = settings.github_app
     given = [settings.anthropic_api_key, settings.daytona_api_key, settings.github_token, settings.github_client_secret]
     found = [secret.get_secret_value() for secret in given if secret is not None]
@@ -305,11 +394,12 @@ async def serve(settings: Settings) -> None:
 
     Raises SandboxUnavailable when this machine cannot make sandboxes: better now than at the first request.
     """
-    redactor = Redactor(_secrets(settings))
+    redactor = Redactor(secrets_of(settings))
     telemetry.configure(form=settings.log, redact=redactor.redact, stream=sys.stderr)
     async with assemble(settings, redactor) as parts:
         await parts.sandbox.check()
         await parts.janitor.start()
+        await parts.pipeline.expect_back()
         await parts.engine.start(parts.pipeline)
         loops = [
             asyncio.create_task(parts.reporter.serve()),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import httpx
 from rich.console import Console
 
-from tests.deployment import Deployment, deployed, until
+from tests.deployment import SANDBOXES, Deployment, deployed, until
 
 _REAL_MODEL_URL = "https://api.anthropic.com"
 _SCRIPTED_SECONDS = 120.0
@@ -23,14 +23,16 @@ _DEFAULT_PROMPT = "Please make add() add: it subtracts."
 def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     real = bool(os.environ.get("ANTHROPIC_API_KEY") and os.environ.get("PROMPT"))
-    sandbox = os.environ.get("SANDBOX", "bubblewrap")
-    if sandbox != "bubblewrap":
-        console.print(f"SANDBOX={sandbox} is not there yet: this version has bubblewrap only.")
+    sandbox = os.environ.get("SANDBOX") or "bubblewrap"
+    if sandbox not in SANDBOXES:
+        console.print(f"SANDBOX={sandbox} is none: say {' or '.join(SANDBOXES)}.")
         return 2
     settings = _real_model() if real else {}
     prompt = os.environ.get("PROMPT") or _DEFAULT_PROMPT
-    console.print("[bold]Starting Backspace[/] with a GitHub stand-in" + ("" if real else " and a scripted model"))
-    with deployed(settings=settings) as deployment:
+    stand_ins = ["GitHub", *(["Daytona"] if sandbox == "daytona" else [])]
+    model = "" if real else ", and a scripted model"
+    console.print(f"[bold]Starting Backspace[/] with a stand-in for {' and one for '.join(stand_ins)}{model}")
+    with deployed(settings=settings, sandbox=sandbox) as deployment:
         run_id, issue_url = _ask(deployment, prompt, console)
         outcome = _follow(deployment, run_id, console, _REAL_SECONDS if real else _SCRIPTED_SECONDS)
         run = deployment.finished(run_id, seconds=30)

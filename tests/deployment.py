@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 import httpx
 
+from bot.agent.claude import claude_program
+from bot.daytona.snapshot import DEFINITION
+from tests.fakes.daytona import FakeDaytona, fake_daytona
 from tests.fakes.github import Delivery, FakeGitHub, Issue, Repository, serve
 from tests.fakes.model.scenarios import CALC_FILES
 from tests.fakes.model.server import FakeModel, fake_model
@@ -158,6 +161,8 @@ class Deployment:
     model: FakeModel
     repository: Repository
     installation: int
+    daytona: FakeDaytona | None = None
+    """Where the sandboxes are, when not on this machine."""
     _opened: list[Issue] = field(default_factory=list)
 
     def issue(self, scenario: str = "", *, title: str = "add() subtracts", user: str = "octo") -> Issue:
@@ -187,6 +192,12 @@ class Deployment:
 
     def ask(self, issue: Issue, words: str = "/backspace Please fix this.", *, user: str = "octo") -> Delivery:
         return self.github.comment(issue, user, words)
+
+    def sandboxes(self) -> list[str]:
+        """The names of those that exist."""
+        if self.daytona is not None:
+            return [box.name for box in self.daytona.sandboxes() if box.state not in ("destroying", "destroyed")]
+        return [entry.name for entry in (self.backspace.home / "data" / "sandboxes").iterdir()]
 
     def run_id(self, delivery: Delivery) -> str:
         return str(json.loads(delivery.body)["run_id"])
@@ -245,8 +256,26 @@ def _settle(github: FakeGitHub, repository: Repository) -> None:
         github.add_user(login, role, repository)
 
 
+SANDBOXES = ("bubblewrap", "daytona")
 SAMPLE_CONFIG = "checks:\n  - python3 -m unittest -q\n"
 SAMPLE = {**CALC_FILES, ".github/backspace.yml": SAMPLE_CONFIG}
+
+
+@contextlib.contextmanager
+def _remote(sandbox: str) -> Iterator[FakeDaytona | None]:
+    if sandbox != "daytona":
+        yield None
+        return
+    with fake_daytona(claude=claude_program(), snapshots=(DEFINITION.name,)) as daytona:
+        yield daytona
+
+
+def _reached(daytona: FakeDaytona) -> Mapping[str, str]:
+    return {
+        "BACKSPACE_SANDBOX": "daytona",
+        "DAYTONA_API_KEY": daytona.api_key,
+        "DAYTONA_API_URL": daytona.api_url,
+    }
 
 
 @contextlib.contextmanager
@@ -257,6 +286,7 @@ def deployed(
     scenario: str = "fix-calc",
     described: bool = True,
     start: bool = True,
+    sandbox: str = "bubblewrap",
 ) -> Iterator[Deployment]:
     """All of it, running; at the end nothing is left of it, and GitHub understood all that it was asked."""
     with (
@@ -264,6 +294,7 @@ def deployed(
         FakeGitHub.create(folder / "github", described=described) as github,
         serve(github),
         fake_model(scenario) as model,
+        _remote(sandbox) as daytona,
     ):
         repository = github.add_repo("acme/calc", files)
         _settle(github, repository)
@@ -285,12 +316,15 @@ def deployed(
                 "GITHUB_URL": github.web_url,
                 "ANTHROPIC_API_KEY": MODEL_KEY,
                 "ANTHROPIC_BASE_URL": model.url,
+                **(_reached(daytona) if daytona else {}),
                 **(settings or {}),
             },
             home,
         )
+        if daytona:
+            daytona.allow_host("127.0.0.1", backspace.port)
         github.webhook(f"{backspace.url}/webhook", WEBHOOK_SECRET)
-        deployment = Deployment(backspace, github, model, repository, installation)
+        deployment = Deployment(backspace, github, model, repository, installation, daytona)
         try:
             if start:
                 backspace.start()
@@ -303,3 +337,5 @@ def deployed(
                     os.kill(process, signal.SIGKILL)
         assert not left, f"processes were left running: {left}"
         github.assert_clean()
+        if daytona:
+            daytona.assert_clean()

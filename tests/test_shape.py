@@ -185,8 +185,8 @@ def test_stand_ins_stand_behind_the_wire() -> None:
 
 def test_every_dependency_says_why() -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    lists = re.findall(r"^(?:dependencies|agent|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    assert len(lists) == 3
+    lists = re.findall(r"^(?:dependencies|agent|daytona|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert len(lists) == 4
     unexplained = [line for block in lists for line in block.splitlines() if not re.search(r'",\s+# \S', line)]
     assert unexplained == []
 
@@ -206,7 +206,8 @@ def imported(path: Path) -> set[str]:
 def test_what_is_imported_is_declared(folder: str) -> None:
     """A package that comes only because another one needs it goes when that one no longer does."""
     project, dev = pyproject()["project"], pyproject()["dependency-groups"]["dev"]
-    requirements = project["dependencies"] + project["optional-dependencies"]["agent"]
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    requirements = project["dependencies"] + extras
     requirements += dev if folder == "tests" else []
     declared = {re.split(r"[\[<>=!~; ]", requirement)[0].lower() for requirement in requirements}
     providers = packages_distributions()
@@ -221,11 +222,12 @@ def test_what_is_imported_is_declared(folder: str) -> None:
 
 def test_every_dependency_is_locked() -> None:
     project = pyproject()["project"]
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
     wanted = {
         "requirements-web.lock": project["dependencies"],
-        "requirements-run.lock": project["dependencies"] + project["optional-dependencies"]["agent"],
+        "requirements-run.lock": project["dependencies"] + extras,
         "requirements.lock": project["dependencies"]
-        + project["optional-dependencies"]["agent"]
+        + extras
         + pyproject()["dependency-groups"]["dev"]
         + pyproject()["build-system"]["requires"],
     }

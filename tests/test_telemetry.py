@@ -174,7 +174,15 @@ def test_metrics() -> None:
     metrics.github_call("create_comment", 201)
     metrics.spent(0.25, model="claude-sonnet-5-5")
     metrics.spent(0.5, model="claude-sonnet-5-5")
+    metrics.sandbox_made(2)
+    metrics.sandbox_lost()
+    metrics.sandbox_ended(1, seconds=1800.0, usd=0.05)
     lines = metrics.render().decode().splitlines()
+    counted = [f'backspace_sandboxes_total{{what="{what}"}} 1.0' for what in ("made", "lost", "ended")]
+    assert set(counted) <= set(lines)
+    assert "backspace_sandboxes_living 1.0" in lines
+    assert "backspace_sandbox_seconds_total 1800.0" in lines
+    assert "backspace_sandbox_usd_total 0.05" in lines
     assert 'backspace_deliveries_total{answer="accepted"} 2.0' in lines
     assert 'backspace_deliveries_total{answer="duplicate"} 1.0' in lines
     assert 'backspace_runs_total{outcome="pull_request"} 1.0' in lines

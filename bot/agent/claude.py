@@ -121,8 +121,9 @@ class Agent:
                         yield batch
                     await self._after_result()
                     await self._mind_limits(self._clock() - started, 0.0)
-        if last := self._translator.finish():
-            yield Batch(tuple(last), offset)
+        # One byte behind the end, where no line can be: what the end alone means is told once, too.
+        if (last := self._translator.finish()) and offset + 1 > self._stored:
+            yield Batch(tuple(last), offset + 1)
         self.report = self._conclude(exited)
 
     def interrupt(self, cut: Cut = Cut.STOPPED) -> None:

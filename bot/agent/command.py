@@ -23,7 +23,6 @@ _TOOLS = (
     "TaskList",
     "TaskGet",
 )
-_API_RETRIES = 4
 _COMMAND_TIMEOUT_MS = 300_000
 _COMMAND_TIMEOUT_LIMIT_MS = 1_200_000
 
@@ -35,6 +34,8 @@ class ModelAccess:
     token: str = field(repr=False)
     base_url: str = "http://model.invalid"
     socket: PurePosixPath | None = MODEL_SOCKET
+    retries: int = 4
+    """How often the program asks again when the broker does not answer."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def environment(order: Order) -> dict[str, str]:
         "DISABLE_TELEMETRY": "1",
         "DISABLE_AUTOUPDATER": "1",
         "DISABLE_ERROR_REPORTING": "1",
-        "CLAUDE_CODE_MAX_RETRIES": str(_API_RETRIES),
+        "CLAUDE_CODE_MAX_RETRIES": str(access.retries),
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "CLAUDE_CODE_DISABLE_CRON": "1",
         "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",

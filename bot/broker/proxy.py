@@ -16,6 +16,7 @@ from bot.broker.prices import PriceTable, Tokens
 from bot.broker.requests import (
     BODY_LIMIT_BYTES,
     NO_SUCH_PATH,
+    NOT_YET,
     REVOKED,
     TOO_LARGE,
     UNKNOWN_TOKEN,
@@ -94,7 +95,12 @@ class Broker:
         self._client = client or httpx.AsyncClient(limits=httpx.Limits(max_connections=None))
         self._stall_seconds = stall_seconds
         self._runs: dict[RunId, _Run] = {}
+        self._expected: dict[RunId, bytes] = {}
         self._storing: set[asyncio.Task[None]] = set()
+
+    def expect(self, run_id: RunId, token: str) -> None:
+        """A run of an earlier process will be opened soon; whoever asks in its name until then is told to wait."""
+        self._expected[run_id] = _digest(token)
 
     async def open(
         self,
@@ -108,6 +114,7 @@ class Broker:
     ) -> Path:
         """Serve the run from now on; `spent` is what it used before. Returns the path of its socket."""
         await self.close(run_id)
+        self.expect(run_id, token)
         run = _Run(run_id, _digest(token), budget_usd, spent, frozenset(allowed_models), on_usage)
 
         async def only_this_run(scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,6 +125,7 @@ class Broker:
         run.server = SocketServer(self._sockets / f"{name}.sock", only_this_run)
         await run.server.start()
         self._runs[run_id] = run
+        del self._expected[run_id]
         return run.server.path
 
     async def revoke(self, run_id: RunId) -> None:
@@ -131,6 +139,7 @@ class Broker:
 
     async def close(self, run_id: RunId) -> None:
         """Forget the run; its socket is gone. No error when it is not known."""
+        self._expected.pop(run_id, None)
         await self.revoke(run_id)
         run = self._runs.pop(run_id, None)
         if run and run.server:
@@ -159,10 +168,11 @@ class Broker:
             await send({"type": "http.response.body", "body": b""})
             return
         headers = httpx.Headers(scope["headers"])
-        run = self._run_of(headers, only)
-        refusal = _refusal(run, method, path)
+        digest = _digest(_token(headers))
+        run = self._run_of(digest, only)
+        refusal = _refusal(run, method, path) if run else self._stranger(digest)
         if run is None or refusal:
-            await send_refusal(send, refusal or UNKNOWN_TOKEN)
+            await send_refusal(send, refusal or UNKNOWN_TOKEN, final=refusal is not NOT_YET)
             return
         body = await _body(receive)
         if body is None:
@@ -208,15 +218,16 @@ class Broker:
         if run.revoked and not exchange.answered:
             await exchange.refuse(REVOKED)
 
-    def _run_of(self, headers: httpx.Headers, only: _Run | None) -> _Run | None:
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        token = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        digest = _digest(token)
+    def _run_of(self, digest: bytes, only: _Run | None) -> _Run | None:
         found = None
         for run in [only] if only else self._runs.values():
             if hmac.compare_digest(run.token_digest, digest):
                 found = run
         return found
+
+    def _stranger(self, digest: bytes) -> Refusal:
+        expected = any(hmac.compare_digest(known, digest) for known in self._expected.values())
+        return NOT_YET if expected else UNKNOWN_TOKEN
 
     def _url(self, path: str, query: bytes) -> httpx.URL:
         return self._upstream.copy_with(path=self._upstream.path.rstrip("/") + path, query=query or None)
@@ -226,9 +237,12 @@ class Broker:
         return httpx.Headers([*kept, ("x-api-key", self._api_key), ("accept-encoding", "identity")])
 
 
-def _refusal(run: _Run | None, method: str, path: str) -> Refusal | None:
-    if run is None:
-        return UNKNOWN_TOKEN
+def _token(headers: httpx.Headers) -> str:
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else str(headers.get("x-api-key", ""))
+
+
+def _refusal(run: _Run, method: str, path: str) -> Refusal | None:
     if run.revoked:
         return REVOKED
     if (method, path) not in _SERVED:

@@ -32,6 +32,7 @@ class Refusal:
 
 
 UNKNOWN_TOKEN = Refusal(403, "permission_error", "unknown run token")
+NOT_YET = Refusal(503, "api_error", "the run is being taken up again")
 REVOKED = Refusal(403, "permission_error", "run cancelled")
 NO_SUCH_PATH = Refusal(404, "not_found_error", "this path is not served for runs")
 TOO_LARGE = Refusal(413, "request_too_large", f"request larger than {BODY_LIMIT_BYTES // 1024**2} MB")

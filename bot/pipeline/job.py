@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bot import events as ev
+from bot.agent.command import ModelAccess
 from bot.broker.proxy import Broker
 from bot.github.answers import At, where
 from bot.github.attachments import Attachments
@@ -18,6 +19,7 @@ from bot.model import RunId, RunRequest, Stage
 from bot.runs.keys import Keys
 from bot.runs.label_work import LabelWork
 from bot.runs.records import Run
+from bot.runs.sandboxes import Sandboxes
 from bot.runs.store import Store
 from bot.sandbox import Sandbox
 from bot.sandbox.egress import EgressGateway
@@ -55,6 +57,7 @@ class Tools:
     store: Store
     label_work: LabelWork
     keys: Keys
+    sandboxes: Sandboxes
     github: Client
     attachments: Attachments
     checkout: Checkout
@@ -68,7 +71,10 @@ class Tools:
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     new_id: Callable[[], str]
-    new_token: Callable[[], str]
+    token_of: Callable[[RunId], str]
+    """What a run is known by at the broker; the same after a restart, for its agent may have lived on."""
+    model_access: Callable[[str], ModelAccess]
+    """How the model is reached from a sandbox, with that token."""
     limits: Limits
     egress_allow: tuple[str, ...]
     egress_private: tuple[str, ...]
@@ -116,8 +122,9 @@ class Journal:
     run_id: RunId
     tools: Tools = field(repr=False)
 
-    async def write(self, *news: ev.Event) -> None:
-        await self.tools.store.append(self.run_id, news, self.tools.clock())
+    async def write(self, *news: ev.Event, offset: int | None = None) -> None:
+        """`offset`: up to where in the agent's output that was said."""
+        await self.tools.store.append(self.run_id, news, self.tools.clock(), offset=offset)
 
     async def reach(self, stage: Stage, message: str) -> None:
         await self.write(ev.Progress(stage, message, PERCENT[stage]))

@@ -38,7 +38,6 @@ async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Prepared:
     asked = (job.request, *(message.request for message in added))
     place, (known, fetched) = await asyncio.gather(workplaces.ensure(job), _read(job, asked, tools))
     await images.lay(job, place.sandbox, tools)
-    await tools.store.remember_base(job.id, place.clone.base_sha)
     files = await _instruction_files(job, place.clone, tools)
     built = prompt.build(
         replace(

@@ -1,7 +1,7 @@
 """Hands the engine's steps to the stages, and ends every run, however it went: the pipeline's one catch site."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -24,6 +24,7 @@ from bot.sandbox import SandboxFailed, SandboxLost
 from bot.sandbox.installation import SandboxUnavailable
 from bot.wording import outcomes
 
+_SANDBOXES_A_STAGE = 3
 log = structlog.get_logger("bot.pipeline.stages")
 
 
@@ -35,6 +36,11 @@ class Pipeline:
         self._tools = tools
         self._finished = finished
         self._workplaces = Workplaces(tools)
+
+    async def expect_back(self) -> None:
+        """Before anything is taken up again: agents that lived on ask for the model before their runs are."""
+        for run in await self._tools.store.unfinished():
+            self._tools.broker.expect(run.id, self._tools.token_of(run.id))
 
     async def errand(self, errand: dict[str, Any]) -> None:
         await errands.run(waiting.load(errand), self._tools)
@@ -49,12 +55,16 @@ class Pipeline:
         if (await self._run(run_id)).state is RunState.FINISHED:
             return {"over": True}  # stopped while it waited for its turn
         job = await self._job(run_id, {})
-        preparing = asyncio.create_task(prepare.run(job, self._tools, self._workplaces))
+
+        async def once() -> dict[str, Any]:
+            return dump(await prepare.run(job, self._tools, self._workplaces))
+
+        preparing = asyncio.create_task(self._in_a_sandbox(run_id, once))
         stop = asyncio.create_task(asked_to_stop(job, self._tools.store))
         try:
             await asyncio.wait({preparing, stop}, return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
-                return dump(await preparing)
+                return await preparing
         finally:
             stop.cancel()
             preparing.cancel()
@@ -64,13 +74,30 @@ class Pipeline:
         return {"over": True}
 
     async def work(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
-        job = await self._job(run_id, outputs)
-        return dump(await work.run(job, self._tools, self._workplaces))
+        async def once() -> dict[str, Any]:
+            return dump(await work.run(await self._job(run_id, outputs), self._tools, self._workplaces))
+
+        return await self._in_a_sandbox(run_id, once)
 
     async def verify(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
-        job = await self._job(run_id, outputs)
         worked = load(Worked, outputs, "work")
-        return dump(await verify.run(job, worked, self._tools, self._workplaces))
+
+        async def once() -> dict[str, Any]:
+            return dump(await verify.run(await self._job(run_id, outputs), worked, self._tools, self._workplaces))
+
+        return await self._in_a_sandbox(run_id, once)
+
+    async def _in_a_sandbox(self, run_id: RunId, stage: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """A stage whose sandbox is lost goes on in a new one, from what was saved last; a few times."""
+        for left in reversed(range(_SANDBOXES_A_STAGE)):
+            try:
+                return await stage()
+            except SandboxLost as error:
+                if not left:
+                    raise
+                log.warning("run.sandbox_lost", run=run_id, error=str(error))
+                await self._workplaces.lost(run_id)
+        raise AssertionError  # the last try returned or raised
 
     async def publish(self, run_id: RunId, outputs: dict[str, Any]) -> dict[str, Any]:
         job = await self._job(run_id, outputs)
@@ -152,7 +179,8 @@ def in_words(stage: str, error: Exception | None) -> StageFailed:
         case SandboxUnavailable():
             return StageFailed(error.code, f"This server cannot make sandboxes: {error.problem}.", error.remedy)
         case SandboxFailed():
-            return StageFailed("sandbox-failed", "The sandbox could not be made or used.", "The server's log says why.")
+            words = error.public or "The sandbox could not be made or used."
+            return StageFailed(error.code, words, "" if error.public else "The server's log says why.")
         case _:
             return StageFailed(
                 "internal-error", f"Something went wrong here, in {stage}.", "The server's log says what."

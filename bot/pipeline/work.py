@@ -53,6 +53,7 @@ async def run(job: Job, tools: Tools, workplaces: Workplaces) -> Worked:
 async def keep(job: Job, tools: Tools, workplaces: Workplaces, place: Workplace, ending: Ending) -> Worked:
     """Save the tree and the session, then say how it ended."""
     changed = await _save(job, tools, workplaces, place)
+    await tools.sandboxes.done(job.id)
     ended = _ENDED.get(ending.code, Ended.FAILED)
     if ended is Ended.FAILED:
         log.warning("agent.failed", run=job.id, code=ending.code, detail=ending.detail[:2000])

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import structlog
+
 from bot import events as ev
 from bot.agent.claude import restore_session
 from bot.errors import StageFailed
@@ -19,10 +21,12 @@ from bot.github.git import Remote
 from bot.model import CheckResult, RunId, Stage, Usage, When
 from bot.pipeline import images
 from bot.pipeline.job import Job, Journal, Tools
-from bot.sandbox import HOME, REPO, Finished, SandboxId, Spec
+from bot.runs.sandboxes import Working
+from bot.sandbox import HOME, REPO, Finished, SandboxFailed, SandboxId, SandboxLost, Spec
 from bot.sandbox.egress import Refused
 from bot.sandbox.registries import allow_list, client_env
 
+log = structlog.get_logger("bot.pipeline.workplace")
 CHECK_TIMEOUT_SECONDS = 1800.0
 SETUP_TIMEOUT_SECONDS = 1500.0
 _OUTPUT_LIMIT_BYTES = 64 * 1024
@@ -35,6 +39,8 @@ WORK_REF = "refs/backspace/work"
 _BUNDLE = HOME / ".backspace-work.bundle"
 _BUNDLE_LIMIT_BYTES = 64 * 1024**2
 _SHORT_SECONDS = 120.0
+_CLOSE_SECONDS = 30.0
+"""Then the run ends all the same, and what is left is the janitor's."""
 
 # What `setup` leaves untracked is not the agent's change.
 _EXCLUDE_LEFTOVERS = """mkdir -p .git/info
@@ -77,6 +83,8 @@ class Session:
     begun: bool = False
     earlier: bool = False
     """What was said there was another task."""
+    working: Working | None = None
+    """The agent that was at work when we went away, and may be still."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,10 @@ class Workplaces:
         """The run's workplace, made when there is none. Raises StageFailed with words for people."""
         if job.id in self._places:
             return self._places[job.id]
+        place = await self._as_it_was(job)
+        if place is not None:
+            self._places[job.id] = place
+            return place
         journal = Journal(job.id, self._tools)
         await journal.reach(Stage.CLONING, f"Cloning {job.request.repo.full_name}")
         empty = asyncio.create_task(self._make(job, journal))
@@ -129,8 +141,54 @@ class Workplaces:
             raise
         place = await self._furnish(job, clone, await empty)
         await self._go_on(job, place)
+        # Whoever finds the sandbox again needs the commit that is in it.
+        await self._tools.store.remember_base(job.id, clone.base_sha)
+        await self._tools.sandboxes.furnished(job.id)
         self._places[job.id] = place
         return place
+
+    async def _as_it_was(self, job: Job) -> Workplace | None:
+        """The workplace of an earlier process, where its sandbox lived on."""
+        tools = self._tools
+        if not await tools.sandboxes.is_furnished(job.id) or (sandbox := await tools.sandbox.attach(job.id)) is None:
+            return None
+        clone = await self._clone(job)
+        empty = await self._around(job, Journal(job.id, tools), sandbox)
+        empty.session.working = await tools.sandboxes.working(job.id)
+        # In this sandbox is what was said in it.
+        empty.session.begun = empty.session.working is not None or bool(
+            await tools.store.saved(job.id, SESSION_ARTEFACT)
+        )
+        place = Workplace(clone, sandbox, None, empty.spec, empty.token, empty.env, empty.session)
+        if not (job.config.checks and job.config.setup):
+            return place
+        pristine = await tools.sandbox.attach(_pristine(job.id))
+        if pristine is None or not await tools.sandboxes.is_furnished(pristine):
+            pristine = await tools.sandbox.create(_pristine(job.id), place.spec)
+            await tools.sandbox.put(pristine, REPO, clone.tree)
+            await self.set_up(place, pristine, job.config.setup)
+            await tools.sandboxes.furnished(pristine)
+        return replace(place, pristine=pristine)
+
+    async def lost(self, run_id: RunId) -> None:
+        """The run's sandbox is of no use; the next stage that needs one gets a new one, with what was saved."""
+        self._places.pop(run_id, None)
+        await self._forget_before(run_id)
+        await self._tools.sandboxes.lost(run_id)
+        await self._delete(SandboxId(run_id))
+
+    async def _forget_before(self, run_id: RunId) -> None:
+        before = self._before.pop(run_id, None)
+        if before is not None:
+            before.cancel()
+            await asyncio.gather(before, return_exceptions=True)
+
+    async def _delete(self, sandbox: SandboxId) -> None:
+        """What cannot be deleted now is the janitor's; no run waits for that."""
+        try:
+            await self._tools.sandbox.delete(sandbox)
+        except (SandboxFailed, SandboxLost) as error:
+            log.warning("sandbox.not_deleted", sandbox=sandbox, error=str(error))
 
     async def clone(self, job: Job) -> Clone:
         """The run's clone on the host, without a sandbox."""
@@ -164,6 +222,10 @@ class Workplaces:
 
     async def _make(self, job: Job, journal: Journal) -> _Empty:
         """A sandbox with its ways out; it needs nothing of the clone."""
+        return await self._around(job, journal, None)
+
+    async def _around(self, job: Job, journal: Journal, sandbox: SandboxId | None) -> _Empty:
+        """The ways out of the run's sandbox, which is made when there is none."""
         tools = self._tools
         # Only `setup` is sure to need the registries; otherwise what is known must do, so that nothing waits.
         registries = await tools.registries.ready() if job.config.setup else tools.registries.known()
@@ -177,7 +239,7 @@ class Workplaces:
             total = await tools.store.add_usage(run_id, usage)
             await journal.write(ev.UsageReport(**asdict(total)))
 
-        token = tools.new_token()
+        token = tools.token_of(job.id)
         broker = await tools.broker.open(
             job.id,
             token=token,
@@ -187,8 +249,9 @@ class Workplaces:
             on_usage=used,
         )
         egress = await tools.egress.open(job.id, allow, refused)
-        spec = Spec(egress_socket=egress)
-        sandbox = await tools.sandbox.create(job.id, replace(spec, broker_socket=broker))
+        spec = Spec(egress_socket=egress, hosts=allow.names, private=job.request.repo.private)
+        if sandbox is None:
+            sandbox = await tools.sandbox.create(job.id, replace(spec, broker_socket=broker))
         session = Session(job.run.session_id or tools.new_id())
         if session.id != job.run.session_id:
             await tools.store.remember_session(job.id, session.id)
@@ -200,7 +263,8 @@ class Workplaces:
         await self.set_up(place, empty.sandbox, job.config.setup)
         if not (job.config.checks and job.config.setup):
             return place
-        pristine = await self._tools.sandbox.copy(empty.sandbox, f"{job.id}-pristine", empty.spec)
+        pristine = await self._tools.sandbox.copy(empty.sandbox, _pristine(job.id), empty.spec)
+        await self._tools.sandboxes.furnished(pristine)
         return replace(place, pristine=pristine)
 
     async def _untouched(self, place: Workplace, key: str) -> SandboxId:
@@ -279,7 +343,7 @@ class Workplaces:
         try:
             return await self.checks(place, copy, job.config.checks, When.BEFORE, Journal(job.id, self._tools))
         finally:
-            await self._tools.sandbox.delete(copy)
+            await self._delete(copy)
 
     async def checks_after(self, job: Job, place: Workplace, bundle: bytes) -> list[CheckResult]:
         """The checks on a fresh copy of the final commit, set up anew: nothing that the agent left behind counts."""
@@ -289,7 +353,7 @@ class Workplaces:
             await self.set_up(place, copy, job.config.setup)
             return await self.checks(place, copy, job.config.checks, When.AFTER, Journal(job.id, self._tools))
         finally:
-            await self._tools.sandbox.delete(copy)
+            await self._delete(copy)
 
     async def harvest(self, place: Workplace) -> bytes | None:
         """The tree as it is now, as a bundle of one commit on the base; None when nothing changed."""
@@ -316,18 +380,31 @@ class Workplaces:
     async def close(self, run_id: RunId) -> None:
         """Leave nothing of the run behind: sandboxes, sockets, clone."""
         self._places.pop(run_id, None)
-        before = self._before.pop(run_id, None)
-        if before is not None:
-            before.cancel()
-            await asyncio.gather(before, return_exceptions=True)
-        for sandbox in await self._tools.sandbox.list_owned():
-            if sandbox.startswith(run_id):
-                await self._tools.sandbox.delete(sandbox)
+        await self._forget_before(run_id)
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.gather(*(self._delete(sandbox) for sandbox in await self._of(run_id)))
+        except TimeoutError:
+            log.warning("sandbox.not_deleted", run=run_id, error="it took too long")
         await self._tools.egress.close(run_id)
         shutil.rmtree(self._folder(run_id), ignore_errors=True)
 
+    async def _of(self, run_id: RunId) -> set[SandboxId]:
+        """Those that exist, and those that may."""
+        known = {SandboxId(kept.key) for kept in await self._tools.sandboxes.open(run_id)}
+        try:
+            owned = await self._tools.sandbox.list_owned()
+        except SandboxFailed as error:
+            log.warning("sandbox.not_listed", run=run_id, error=str(error))
+            owned = []
+        return known | {sandbox for sandbox in owned if sandbox.startswith(run_id)}
+
     def _folder(self, run_id: RunId) -> Path:
         return self._tools.checkouts / run_id
+
+
+def _pristine(run_id: RunId) -> str:
+    return f"{run_id}-pristine"
 
 
 def shown(done: Finished) -> str:

@@ -68,6 +68,12 @@ class Store(Protocol):
     async def reported(self, run_id: RunId, seq: int, now: datetime, *, final: bool) -> None: ...
 
 
+class Money(Protocol):
+    """Knows what sandboxes cost."""
+
+    async def usd(self, run_id: RunId) -> float: ...
+
+
 class GitHub(Protocol):
     """What the reporter needs of GitHub."""
 
@@ -124,13 +130,16 @@ class Reporter:
         public_url: str,
         news: News,
         command: str = "/backspace",
+        money: Money | None = None,
     ) -> None:
+        """`money` None: sandboxes cost nothing."""
         self._store = store
         self._github = github
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._command = command
         self._news = news
+        self._money = money
         self._told: dict[RunId, Told] = {}
 
     async def serve(self) -> None:
@@ -209,7 +218,7 @@ class Reporter:
         if not final and not may_speak(run, told, siblings, now):
             return None
         shape = Shape(view.stage, None if final else await self._ahead(run))
-        frame = self._frame(run, shape.ahead)
+        frame = self._frame(run, shape.ahead, await self._money.usd(run.id) if final and self._money else 0.0)
         moved = shape.moved_from(told.shape)
         if not final and not (is_time(told, shape, siblings, now) and is_news(told, shape, frame, now)):
             return None
@@ -240,7 +249,7 @@ class Reporter:
             return (await self._store.place(run.id)).ahead
         return 0 if run.state is RunState.QUEUED else None
 
-    def _frame(self, run: Run, ahead: int | None) -> Frame:
+    def _frame(self, run: Run, ahead: int | None, sandbox_usd: float = 0.0) -> Frame:
         return Frame(
             run_id=run.id,
             repo=run.request.repo.full_name,
@@ -251,6 +260,7 @@ class Reporter:
             command=self._command,
             stop_reason=run.stop_reason or "",
             checks_round=run.request.checks_round,
+            sandbox_usd=sandbox_usd,
         )
 
     async def _carry_out(self, edit: _Edit, now: datetime) -> None:

@@ -197,3 +197,29 @@ rate_windows = sa.Table(
     sa.Column("starts_at", Instant, primary_key=True),
     sa.Column("count", sa.Integer, nullable=False),
 )
+
+# Those that are paid for: each from before it is made until it is known to be gone.
+sandboxes = sa.Table(
+    "sandboxes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    # When all was in it that the agent needs.
+    sa.Column("furnished_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("usd_per_hour", sa.Float, nullable=False),
+)
+sa.Index("sandboxes_of_run", sandboxes.c.run_id)
+sa.Index("sandboxes_open", sandboxes.c.ended_at)
+
+# The agent at work for a run: by which name, whether it has its prompt, and up to where its words are in the log.
+agents = sa.Table(
+    "agents",
+    metadata,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),
+    sa.Column("byte_offset", sa.BigInteger, nullable=False),
+)

@@ -25,6 +25,7 @@ from bot.runs.records import (
     run_of,
     usage_of,
 )
+from bot.runs.sandboxes import heard
 from bot.runs.schema import artefacts, deliveries, events, messages, refusals, runs
 from bot.runs.tables import Tables
 
@@ -280,11 +281,20 @@ class Store:
 
     # Events
 
-    async def append(self, run_id: RunId, news: Sequence[ev.Event], now: datetime) -> int:
-        """Add to the run's log; returns the last sequence number. A finished run's log stays as it is: 0."""
+    async def append(self, run_id: RunId, news: Sequence[ev.Event], now: datetime, *, offset: int | None = None) -> int:
+        """Add to the run's log; returns the last sequence number. A finished run's log stays as it is: 0.
+
+        `offset`: the byte of the agent's output up to which it was understood, stored with what it meant.
+        """
         if not news:
             return 0
-        last = await self._tables.write(lambda c: self._life.append(c, run_id, news, now))
+
+        def work(c: sa.Connection) -> int:
+            if offset is not None:
+                heard(c, run_id, offset)
+            return self._life.append(c, run_id, news, now)
+
+        last = await self._tables.write(work)
         self.changes.notify(run_id)
         return last
 

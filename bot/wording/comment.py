@@ -61,6 +61,8 @@ class Frame:
     """Why it was stopped, when nobody in the thread asked for that."""
     checks_round: int = 0
     """How often failing checks were handed back, this time included; 0 for what people ask."""
+    sandbox_usd: float = 0.0
+    """What the sandboxes of a run that has ended cost; 0 where nobody pays for them."""
 
 
 def progress_comment(view: RunView, frame: Frame, now: datetime) -> str:
@@ -74,6 +76,7 @@ def progress_comment(view: RunView, frame: Frame, now: datetime) -> str:
             frame.command,
             frame.stop_reason,
             frame.checks_round,
+            frame.sandbox_usd,
         )
         parts = outcome.parts(view, view.complete, told)
         parts.append(details("What was done", stages(view)) if _began(view) else "")

@@ -42,6 +42,8 @@ class Told:
     """Why it was stopped, when nobody in the thread asked for that."""
     checks_round: int = 0
     """How often failing checks were handed back, this time included."""
+    sandbox_usd: float = 0.0
+    """What its sandboxes cost; 0 where nobody pays for them."""
 
 
 def after_checks(checks_round: int) -> str:
@@ -124,6 +126,8 @@ def _next_step(complete: Complete, told: Told) -> str:
 def _footer(view: RunView, complete: Complete, told: Told) -> str:
     cost = max(complete.cost_usd, view.usage.cost_usd)
     facts = [duration(complete.duration_seconds), used(cost, told.budget_usd)]
+    if told.sandbox_usd:
+        facts.append(f"sandboxes {money(told.sandbox_usd)}")
     if told.model:
         facts.append(f"model {code_span(one_line(told.model, 100))}")
     if told.run_url:

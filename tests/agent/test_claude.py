@@ -354,6 +354,18 @@ async def test_a_restarted_reader_repeats_nothing_and_loses_nothing(bench: Bench
         assert later == whole[stop + 1 :]
 
 
+async def test_what_only_the_end_shows_is_told_once(bench: Bench) -> None:
+    agent = await bench.launch(await bench.box(), bench.order("scenario:long-command"))
+    following = asyncio.create_task(bench.follow(agent))
+    await _until(lambda: agent.activity.startswith("running"))
+    await bench.sandbox.kill(agent.handle)
+    await following
+    assert isinstance(bench.events[-1], ToolBash)
+    assert [batch async for batch in _again(bench, agent, bench.offsets[-1]).follow()] == []
+    (last,) = [batch async for batch in _again(bench, agent, bench.offsets[-2]).follow()]
+    assert last.events == (bench.events[-1],)
+
+
 def _again(bench: Bench, agent: Agent, offset: int) -> Agent:
     return attach(bench.sandbox, agent.handle, _PATIENCE, offset=offset, clock=time.monotonic)
 

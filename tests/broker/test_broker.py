@@ -351,3 +351,22 @@ async def test_the_public_route_knows_runs_by_their_token(desk: Desk) -> None:
         assert response.status_code == 200
         assert _error(await client.post("/v1/messages", json=question()))[0] == 403
     assert list(desk.stored) == [R2]
+
+
+async def test_who_lived_on_is_told_to_wait_until_its_run_is_taken_up_again(desk: Desk) -> None:
+    desk.broker.expect(R1, token_of(R1))
+    app = Starlette(routes=[Mount("/broker", app=desk.broker.asgi)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://backspace.test/broker") as client:
+
+        async def asked(run_id: RunId) -> httpx.Response:
+            authorization = {"authorization": f"Bearer {token_of(run_id)}"}
+            return await client.post("/v1/messages", json=question(), headers=authorization)
+
+        early = await asked(R1)
+        assert _error(early) == (503, "api_error", "the run is being taken up again")
+        assert early.headers.get("x-should-retry") != "false"
+        assert _error(await asked(R2))[0] == 403
+        await desk.open(R1)
+        assert (await asked(R1)).status_code == 200
+        await desk.broker.close(R1)
+        assert _error(await asked(R1))[0] == 403

@@ -107,7 +107,7 @@ def test_killed_when(running: Deployment, name: str) -> None:
     assert set(deployment.github.branches(deployment.repository)) == {"main", run["branch"]}
     _, asked = deployment.github.find_comment(delivery.comment_id)
     assert deployment.github.reactions(asked, by=deployment.github.identity.bot) == ["rocket"]
-    assert not list((deployment.backspace.home / "data" / "sandboxes").iterdir())
+    assert deployment.sandboxes() == []
     events = deployment.events(run["request_id"])
     assert [event["type"] for event in events].count("complete") == 1
     assert [event["type"] for event in events].count("pr_created") == 1

@@ -4,10 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import Deployment, deployed, until
+from tests.deployment import SANDBOXES, Deployment, deployed, until
 from tests.fakes.model.state import Gate
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=SANDBOXES)
+def running(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """The same stories wherever the sandboxes are."""
+    with deployed(sandbox=request.param) as deployment:
+        yield deployment
 
 
 @pytest.fixture

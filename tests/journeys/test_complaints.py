@@ -100,7 +100,7 @@ ANSWERS: Mapping[str, Sequence[str] | NotOnGitHub] = {
     "25 reviews, branch names, blocked hosts": [
         "test_pull_requests::test_a_review_with_several_commands_is_one_run",
         "test_issue_to_pull_request::test_a_comment_becomes_a_pull_request",
-        "test_outcomes::test_a_host_that_was_blocked_is_named",
+        "test_complaints::test_a_host_that_was_blocked_is_named",
     ],
 }
 """The journeys that answer each of them: module (of this package, where it names none) and test."""
@@ -305,3 +305,18 @@ def test_checks_that_cannot_be_run_are_said_to_be_no_evidence() -> None:
             assert "| ❌ 127 | ❌ 127 |" in said
             assert "`no-checks-possible`: None of the commands under `checks`" in said
             assert "Install them under `setup`." in said
+
+
+def test_a_host_that_was_blocked_is_named(running: Deployment) -> None:
+    config = (
+        "setup:\n  - python3 -c \"import urllib.request as u; u.urlopen('http://example.com/', timeout=5)\" || true\n"
+    )
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config + "checks:\n  - 'true'\n"})
+    issue = deployment.issue("fix-calc")
+    run = deployment.finished(deployment.run_id(deployment.ask(issue)))
+    comment = comment_of(deployment, issue)
+    assert run["outcome"] == "pull_request"
+    assert "example.com:80" in comment
+    assert "network.allow" in comment
+    pull = deployment.pull()
+    assert "example.com:80" in pull.body

@@ -1,10 +1,19 @@
 """Somebody comments on an issue, and a pull request comes of it."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.deployment import MODEL_KEY, Deployment
+from tests.deployment import MODEL_KEY, SANDBOXES, Deployment, deployed
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=SANDBOXES)
+def running(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """The same stories wherever the sandboxes are."""
+    with deployed(sandbox=request.param) as deployment:
+        yield deployment
 
 
 def test_a_comment_becomes_a_pull_request(running: Deployment) -> None:
@@ -60,4 +69,4 @@ def test_a_comment_becomes_a_pull_request(running: Deployment) -> None:
     # The model got the real key from the broker; nothing else has it.
     assert {request.headers.get("x-api-key") for request in running.model.requests} == {MODEL_KEY}
     assert MODEL_KEY not in running.backspace.log
-    assert not list((running.backspace.home / "data" / "sandboxes").iterdir())
+    assert running.sandboxes() == []

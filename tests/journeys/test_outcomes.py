@@ -1,15 +1,23 @@
 """How runs end when it is not simply a pull request, as the people in the thread see it."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.deployment import SAMPLE, Deployment, deployed
+from tests.deployment import SAMPLE, SANDBOXES, Deployment, deployed
 from tests.fakes.model.scenarios import CALC_FILES
 from tests.fakes.model.state import Fault, FaultKind
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=SANDBOXES)
+def running(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """The same stories wherever the sandboxes are."""
+    with deployed(sandbox=request.param) as deployment:
+        yield deployment
 
 
 def ended(deployment: Deployment, scenario: str) -> tuple[dict[str, Any], str]:
@@ -166,19 +174,6 @@ def test_a_file_of_settings_that_cannot_be_read_names_line_and_key(running: Depl
     assert "`config-invalid`" in comment
     assert "line 3, `budget`" in comment
     assert deployment.model.requests == []
-
-
-def test_a_host_that_was_blocked_is_named(running: Deployment) -> None:
-    config = (
-        "setup:\n  - python3 -c \"import urllib.request as u; u.urlopen('http://example.com/', timeout=5)\" || true\n"
-    )
-    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config + "checks:\n  - 'true'\n"})
-    run, comment = ended(deployment, "fix-calc")
-    assert run["outcome"] == "pull_request"
-    assert "example.com:80" in comment
-    assert "network.allow" in comment
-    pull = deployment.pull()
-    assert "example.com:80" in pull.body
 
 
 def test_the_agent_was_shown_what_was_permitted_and_the_pull_request_lists_the_rest(running: Deployment) -> None:

@@ -136,6 +136,11 @@ Guards against `None`, thanks `@octocat`.
 """)
 
 
+def test_what_sandboxes_cost_is_told_beside_what_the_model_cost() -> None:
+    said = _said(*_CODING, complete(Outcome.PULL_REQUEST), frame=replace(FRAME, sandbox_usd=0.031))
+    assert "used $0.84 of $3.00 · sandboxes $0.03 · model `a-model`" in said
+
+
 def test_a_run_that_nobody_in_the_thread_stopped_says_why() -> None:
     frame = replace(FRAME, stop_reason="The app was suspended on this account.")
     words = "The agent was stopped. Comment `/backspace retry`: it goes on from the work so far."
