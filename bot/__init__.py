@@ -36,7 +36,8 @@ The modules
     pipeline/       what a run does: one module per stage, each safe to run twice
                     again  answering  authorize  commands  context  errands  failed_checks  heads
                     images  installations  job  labelled  outputs  prepare  publish  resolve  session
-                    stages  steering  verify  work  workplace
+                    stages  steering  tree_scripts  verify  work
+                    workplace
     agent/          who does the work: the prompt, the Claude Code program, its stream, how it ended
                     claude  command  ending  endings  hidden  marker  material  messages  parsing  prompt
                     stream

@@ -16,7 +16,8 @@ from bot.model import Outcome, Stage
 from bot.pipeline.authorize import by_key, own_branch
 from bot.pipeline.job import Job, Journal, Tools
 from bot.pipeline.outputs import Ended, Prepared, Published, Verified, Worked
-from bot.pipeline.workplace import BUNDLE_ARTEFACT, WORK_REF, Workplaces
+from bot.pipeline.tree_scripts import WORK_REF
+from bot.pipeline.workplace import BUNDLE_ARTEFACT, Workplaces
 from bot.wording import names, outcomes, pull_request, refusals
 
 PATCH_ARTEFACT = "patch"

@@ -19,10 +19,10 @@ from bot.github.checkout import Clone
 from bot.github.failures import RepositoryUnreachable
 from bot.github.git import Remote
 from bot.model import CheckResult, RunId, Stage, Usage, When
-from bot.pipeline import images
+from bot.pipeline import images, tree_scripts
 from bot.pipeline.job import Job, Journal, Tools
 from bot.runs.sandboxes import Working
-from bot.sandbox import HOME, REPO, Finished, SandboxFailed, SandboxId, SandboxLost, Spec
+from bot.sandbox import REPO, Finished, SandboxFailed, SandboxId, SandboxLost, Spec
 from bot.sandbox.egress import Refused
 from bot.sandbox.registries import allow_list, client_env
 
@@ -35,44 +35,10 @@ BUNDLE_ARTEFACT = "work.bundle"
 SESSION_ARTEFACT = "session"
 EARLIER_SESSION_ARTEFACT = "earlier-session"
 """Of another run, or of work that was given up: the agent knows what it did, and is told the task anew."""
-WORK_REF = "refs/backspace/work"
-_BUNDLE = HOME / ".backspace-work.bundle"
 _BUNDLE_LIMIT_BYTES = 64 * 1024**2
 _SHORT_SECONDS = 120.0
 _CLOSE_SECONDS = 30.0
 """Then the run ends all the same, and what is left is the janitor's."""
-
-# What `setup` leaves untracked is not the agent's change.
-_EXCLUDE_LEFTOVERS = """mkdir -p .git/info
-git ls-files --others --exclude-standard -z | tr '\\0' '\\n' | sed 's|^|/|' >>.git/info/exclude
-"""
-# What tools leave beside the code when they run; nobody wants it in a commit, whether or not it is ignored.
-_LITTER = ("__pycache__/", "'*.pyc'", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", "node_modules/", ".DS_Store")
-# An index of its own: the agent's staging area stays as it is, and commits of its own are squashed.
-_HARVEST = f"""set -e
-export GIT_INDEX_FILE="$HOME/.backspace-index"
-printf '%s\\n' {" ".join(_LITTER)} >"$HOME/.backspace-exclude"
-git read-tree "$BASE"
-git -c core.excludesFile="$HOME/.backspace-exclude" add --all .
-tree=$(git write-tree)
-rm -f "$GIT_INDEX_FILE" {_BUNDLE}
-if [ "$tree" = "$(git rev-parse "$BASE^{{tree}}")" ]; then exit 42; fi
-git update-ref {WORK_REF} "$(git commit-tree "$tree" -p "$BASE" -m work)"
-git bundle create -q {_BUNDLE} "$BASE..{WORK_REF}"
-"""
-_NO_CHANGE_EXIT = 42
-_APPLY = f"""set -e
-git fetch -q --update-head-ok {_BUNDLE} {WORK_REF}
-git checkout -q --force --detach FETCH_HEAD
-rm -f {_BUNDLE}
-"""
-# The agent goes on from saved work with the tree as it was: changed, not committed.
-_RESTORE = f"""set -e
-git fetch -q {_BUNDLE} {WORK_REF}
-git read-tree --reset -u FETCH_HEAD
-git reset -q
-rm -f {_BUNDLE}
-"""
 
 
 @dataclass
@@ -204,7 +170,7 @@ class Workplaces:
             archive = await self._tools.store.saved(job.id, EARLIER_SESSION_ARTEFACT)
             place.session.earlier = archive is not None
         if bundle:
-            await self._git(place, place.sandbox, _RESTORE, bundle)
+            await self._git(place, place.sandbox, tree_scripts.RESTORE, bundle)
         if archive and job.run.session_id:
             await restore_session(self._tools.sandbox, place.sandbox, archive)
             place.session.begun = True
@@ -286,7 +252,7 @@ class Workplaces:
                     "Mend the command in `.github/backspace.yml`, or name the hosts it needs under `network.allow`.",
                 )
         if commands:
-            await self.shell(place, sandbox, _EXCLUDE_LEFTOVERS, timeout_seconds=_SHORT_SECONDS)
+            await self.shell(place, sandbox, tree_scripts.EXCLUDE_LEFTOVERS, timeout_seconds=_SHORT_SECONDS)
 
     async def shell(
         self,
@@ -349,7 +315,7 @@ class Workplaces:
         """The checks on a fresh copy of the final commit, set up anew: nothing that the agent left behind counts."""
         copy = await self._untouched(place, f"{job.id}-after")
         try:
-            await self._git(place, copy, _APPLY, bundle)
+            await self._git(place, copy, tree_scripts.APPLY, bundle)
             await self.set_up(place, copy, job.config.setup)
             return await self.checks(place, copy, job.config.checks, When.AFTER, Journal(job.id, self._tools))
         finally:
@@ -358,9 +324,13 @@ class Workplaces:
     async def harvest(self, place: Workplace) -> bytes | None:
         """The tree as it is now, as a bundle of one commit on the base; None when nothing changed."""
         done = await self.shell(
-            place, place.sandbox, _HARVEST, timeout_seconds=_SHORT_SECONDS, env=_identity(place.clone.base_sha)
+            place,
+            place.sandbox,
+            tree_scripts.HARVEST,
+            timeout_seconds=_SHORT_SECONDS,
+            env=tree_scripts.identity(place.clone.base_sha),
         )
-        if done.exit_code == _NO_CHANGE_EXIT:
+        if done.exit_code == tree_scripts.NO_CHANGE_EXIT:
             return None
         if done.exit_code != 0:
             raise StageFailed(
@@ -369,10 +339,10 @@ class Workplaces:
                 "Ask again; tell the agent to leave `.git` alone.",
                 detail=shown(done),
             )
-        return await self._tools.sandbox.get(place.sandbox, _BUNDLE, limit_bytes=_BUNDLE_LIMIT_BYTES)
+        return await self._tools.sandbox.get(place.sandbox, tree_scripts.BUNDLE, limit_bytes=_BUNDLE_LIMIT_BYTES)
 
     async def _git(self, place: Workplace, sandbox: SandboxId, script: str, bundle: bytes) -> None:
-        await self._tools.sandbox.put(sandbox, _BUNDLE, bundle)
+        await self._tools.sandbox.put(sandbox, tree_scripts.BUNDLE, bundle)
         done = await self.shell(place, sandbox, script, timeout_seconds=_SHORT_SECONDS)
         if done.exit_code != 0:
             raise StageFailed("work-unreadable", "Saved work could not be laid over a fresh copy.", detail=shown(done))
@@ -413,10 +383,3 @@ def shown(done: Finished) -> str:
     if len(text) > _SHOWN_CHARACTERS:
         text = f"… [cut, {len(text) - _SHOWN_CHARACTERS} characters before this]\n{text[-_SHOWN_CHARACTERS:]}"
     return f"{text}\n[stopped: it ran longer than allowed]" if done.timed_out else text
-
-
-def _identity(base_sha: str) -> dict[str, str]:
-    identity = {"BASE": base_sha}
-    for role in ("AUTHOR", "COMMITTER"):
-        identity |= {f"GIT_{role}_NAME": "backspace", f"GIT_{role}_EMAIL": "backspace@invalid"}
-    return identity

@@ -4,7 +4,7 @@ import sys
 
 from rich.console import Console
 
-from tests.bench import answer, api, door, first_request, github_calls, machine, watchers
+from tests.bench import answer, api, door, first_request, github_calls, machine, watchers, weather
 
 _MEASURES = {
     "first-request": first_request.measure,
@@ -13,6 +13,7 @@ _MEASURES = {
     "door": door.measure,
     "watchers": watchers.measure,
     "api": api.measure,
+    "weather": weather.measure,
 }
 
 
