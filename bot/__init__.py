@@ -20,13 +20,15 @@ The modules
     cli_daytona     its command for Daytona's snapshot
     cli_doctor      its command that tries everything a deployment needs
     cli_keys        its commands for API keys
+    cli_setup       its command that registers the GitHub App
     doctor          what that command tries, one thing after the other
+    setup           the server of that other command, until there is an app
     wiring          settings to every part, once; the only place that names concrete classes
     web/            what people and GitHub reach: the door for deliveries, runs as JSON, stream and page
-                    api  code_request  connection  door  doorkeeper  forms  hardened  headers  hub
-                    kept  openapi  operations  page_routes  patch_html  presenting  problems  remembered  routes
-                    run_access  run_actions  runs  schemas  server  session_cookie  signing_in  sse
-                    stream  throttle  visitor
+                    api  asked_for  code_request  connection  door  doorkeeper  forms  hardened  headers  hub
+                    kept  openapi  operations  page_routes  patch_html  presenting  problems  registering
+                    remembered  routes  run_access  run_actions  runs  schemas  server  session_cookie  setup_page
+                    signing_in  sse  stream  throttle  visitor
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
                     changes  database  delivery_log  engine  gathered  janitor  keys  label_work  labeller
                     lifecycle  listing  migrations  pacing  rates  reception  records  recovery  reporter
@@ -44,8 +46,9 @@ The modules
     broker/         the model, as a sandbox reaches it: a credential per run, counted and bounded
                     catalogue  exchange  meter  prices  proxy  requests  socket_server
     github/         the calls we make, with tokens and limits; and the git that the host does, up to the push
-                    answers  app  attachments  calls  checkout  client  commits  diff  failures  gates  git
-                    image_formats  job_logs  limits  oauth  publish  quarantine  refusals  secrets  threads  tokens
+                    answers  app  app_check  attachments  calls  checkout  client  commits  diff  failures  gates
+                    git  image_formats  job_logs  limits  oauth  publish  quarantine  refusals  registration
+                    secrets  threads  tokens
     sandbox/        where repository code runs: the one Protocol, bubblewrap, the ways out
                     allow  bubblewrap  bwrap_options  cgroups  contained  egress  follow  installation  limits
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
@@ -64,6 +67,7 @@ The modules
                     replies
     telemetry       log lines and counters
     settings        the deployment's settings, or every problem with them at once
+    dotenv_file     the `.env` file as we write it
     setting_types   the forms that values of settings have
     events          what a run says about itself: typed events, one codec
     model           the nouns

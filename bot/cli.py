@@ -10,6 +10,7 @@ import click
 from bot.cli_daytona import daytona
 from bot.cli_doctor import doctor
 from bot.cli_keys import keys
+from bot.cli_setup import setup
 from bot.errors import BackspaceError, SettingsError
 from bot.settings import load
 from bot.terminal.commands import run, runs
@@ -38,6 +39,7 @@ backspace.add_command(doctor)
 backspace.add_command(keys)
 backspace.add_command(run)
 backspace.add_command(runs)
+backspace.add_command(setup)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from bot.daytona.failures import DaytonaMissing
 from bot.daytona.trial import KEY_PREFIX, Trial
 from bot.diagnosis import Diagnosis, Verdict, ok, warning, wrong
 from bot.errors import StoreUnavailable
-from bot.github.app import EVENTS, PERMISSIONS, Registration
+from bot.github import app_check
 from bot.github.failures import GitHubFailed
 from bot.redaction import Redactor
 from bot.runs import database
@@ -28,12 +28,6 @@ from bot.settings import GitHubApp, Settings
 
 Say = Callable[[Diagnosis], None]
 
-_LEVELS = {"": 0, "read": 1, "write": 2, "admin": 3}
-_CI_FIX = frozenset({"checks", "check_run"})
-"""What the app does without where no repository uses `ci_fix`."""
-_FOR_LOGS = ("actions", "read")
-"""Not asked for, and used where it is granted."""
-_SETTINGS_PAGE = "on the app's settings page on GitHub"
 _REQUEST_SECONDS = 5.0
 _REQUEST_BYTES = 16 * 1024
 
@@ -142,7 +136,7 @@ async def _github(settings: Settings, app: GitHubApp, redactor: Redactor, tell: 
     except GitHubFailed as error:
         return tell(_refused(settings, error))
     tell(ok("github-app", f"GitHub knows the app as {registered.slug}"))
-    for found in (*_rights(registered), _events(registered), _hook(settings, webhook), _installed(registered)):
+    for found in app_check.findings(registered, webhook, public_url=settings.public_url):
         tell(found)
     return None
 
@@ -157,68 +151,6 @@ def _refused(settings: Settings, error: GitHubFailed) -> Diagnosis:
         return wrong(error.code, f"{url} does not answer: {error}", remedy)
     remedy = "Check GITHUB_API_URL." if error.code == GitHubFailed.code else error.next_step
     return wrong(error.code, f"{url} refuses the app: {error}", remedy)
-
-
-def _rights(app: Registration) -> list[Diagnosis]:
-    lacking = {
-        name: level for name, level in PERMISSIONS.items() if _level(app.permissions.get(name, "")) < _level(level)
-    }
-    code = "github-permissions"
-    needed = _listed({name: level for name, level in lacking.items() if name not in _CI_FIX})
-    if needed:
-        remedy = f"Grant it {_SETTINGS_PAGE}; each account that has the app must then accept it."
-        return [wrong(f"{code}-missing", f"the app lacks {needed}", remedy)]
-    found = []
-    if lacking:
-        remedy = f"Grant it {_SETTINGS_PAGE} if a repository is to use `ci_fix`."
-        found.append(warning(f"{code}-missing", f"the app lacks {_listed(lacking)}", remedy))
-    more = {
-        name: level
-        for name, level in app.permissions.items()
-        if _level(PERMISSIONS.get(name, "")) < _level(level) and (name, level) != _FOR_LOGS
-    }
-    if more:
-        remedy = f"Take it back {_SETTINGS_PAGE}: Backspace has no use for it."
-        found.append(warning(f"{code}-excessive", f"the app may more than it needs: {_listed(more)}", remedy))
-    return found or [ok(code, "the app has the permissions of app.yml")]
-
-
-def _level(word: str) -> int:
-    return _LEVELS.get(word, max(_LEVELS.values()))
-
-
-def _events(app: Registration) -> Diagnosis:
-    code, lacking = "github-events", [event for event in EVENTS if event not in app.events]
-    words = f"the app does not hear of {', '.join(lacking)}"
-    if set(lacking) - _CI_FIX:
-        return wrong(f"{code}-missing", words, f"Subscribe to it {_SETTINGS_PAGE}.")
-    if lacking:
-        remedy = f"Subscribe to it {_SETTINGS_PAGE} if a repository is to use `ci_fix`."
-        return warning(f"{code}-missing", words, remedy)
-    return ok(code, "the app hears of the events of app.yml")
-
-
-def _hook(settings: Settings, url: str) -> Diagnosis:
-    wanted = f"{settings.public_url.rstrip('/')}/webhook"
-    if url != wanted:
-        return warning(
-            "github-webhook",
-            f"GitHub delivers to {url or 'nowhere'}, and this Backspace is {wanted}",
-            f"Set the webhook's address {_SETTINGS_PAGE}, or BACKSPACE_PUBLIC_URL.",
-        )
-    return ok("github-webhook", f"GitHub delivers to {url}")
-
-
-def _installed(app: Registration) -> Diagnosis:
-    if not app.installations:
-        return warning(
-            "github-installations", "the app is installed nowhere", "Install it on an account, from its page."
-        )
-    return ok("github-installations", f"{app.installations} account(s) have the app")
-
-
-def _listed(permissions: dict[str, str]) -> str:
-    return ", ".join(f"{name}: {level}" for name, level in permissions.items())
 
 
 # The model

@@ -220,7 +220,7 @@ _DEFAULTS_IN_WORDS = {
 }
 
 _REMEDIES = {
-    "GITHUB_APP_ID": "Set it to the App ID on the app's settings page; `app.yml` has what to register an app with.",
+    "GITHUB_APP_ID": "Set it to the App ID on the app's settings page; `backspace setup` registers one.",
     "GITHUB_PRIVATE_KEY": "Generate a private key on the app's settings page and set it to the text of the .pem file, "
     "or GITHUB_PRIVATE_KEY_PATH to the file's path.",
     "GITHUB_PRIVATE_KEY_PATH": "Set it to the path of the app's .pem file, readable by the user that runs Backspace.",

@@ -78,6 +78,7 @@ from bot.web.page_routes import Pages
 from bot.web.run_actions import RunActions
 from bot.web.runs import RunReaders
 from bot.web.server import Server
+from bot.web.setup_page import SetupPage
 from bot.web.signing_in import SigningIn
 
 _FILE_THREADS = 8
@@ -274,6 +275,7 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
                 RunActions(store, doorkeeper, rates, tools.public_url, now, new_run_id),
                 code_api,
                 signing_in,
+                SetupPage(doorkeeper, github.app, app.id, settings.public_url, signing_in.oauth is not None, now),
                 Described(tools.public_url),
             ],
             store=store,

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.github import registration
+from bot.web import asked_for
 from tests.shared_data import SHARED_DATA, needs_shared_data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +53,18 @@ def test_installable_on_the_owning_account_only(manifest: dict[str, Any]) -> Non
 def test_addresses_are_left_to_the_registration(manifest: dict[str, Any]) -> None:
     """A key in app.yml wins over what the registration page fills in, so an address here would be everyone's."""
     assert not {"url", "hook_attributes", "redirect_url", "setup_url", "callback_urls"} & manifest.keys()
+
+
+def test_the_app_that_setup_registers_is_the_one_in_the_file(manifest: dict[str, Any]) -> None:
+    made = registration.manifest(public_url="https://backspace.example", redirect_url="http://127.0.0.1/setup/done")
+    addresses = {"url", "hook_attributes", "redirect_url", "setup_url", "callback_urls"}
+    assert {key: value for key, value in made.items() if key not in addresses} == manifest
+    assert addresses <= made.keys()
+
+
+def test_setup_says_why_for_each_permission_and_event(manifest: dict[str, Any]) -> None:
+    assert asked_for.PERMISSION_REASONS.keys() == manifest["default_permissions"].keys()
+    assert asked_for.EVENT_REASONS.keys() == set(manifest["default_events"])
 
 
 @pytest.mark.parametrize(("key", "route"), [("hook_attributes.url", "/webhook"), ("callback_urls", "/login/callback")])

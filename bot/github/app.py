@@ -75,6 +75,9 @@ class Registration:
     """The app as its settings page on GitHub has it."""
 
     slug: str
+    name: str
+    page: str
+    """Its public page."""
     permissions: Mapping[str, str]
     events: frozenset[str]
     installations: int
@@ -93,8 +96,14 @@ class App:
         body, _ = await self._tokens.ask_as_app("/app")
         try:
             permissions = {str(name): str(level) for name, level in body["permissions"].items()}
-            installations = int(body.get("installations_count") or 0)
-            return Registration(str(body["slug"]), permissions, frozenset(map(str, body["events"])), installations)
+            return Registration(
+                slug=str(body["slug"]),
+                name=str(body["name"]),
+                page=str(body["html_url"]),
+                permissions=permissions,
+                events=frozenset(map(str, body["events"])),
+                installations=int(body.get("installations_count") or 0),
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GitHubFailed("what the app may do cannot be read") from error
 

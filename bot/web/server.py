@@ -12,7 +12,9 @@ _STREAMS_END_SECONDS = 5
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: ASGIApp, hub: Hub, *, host: str, port: int) -> None:
+    """`hub` None: there are no streams."""
+
+    def __init__(self, app: ASGIApp, hub: Hub | None, *, host: str, port: int) -> None:
         config = uvicorn.Config(
             app,
             host=host,
@@ -28,5 +30,6 @@ class Server(uvicorn.Server):
         self._hub = hub
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._hub.close()
+        if self._hub is not None:
+            self._hub.close()
         await super().shutdown(sockets)

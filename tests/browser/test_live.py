@@ -1,11 +1,13 @@
 """Somebody has a run's page open while it goes on."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.chromium import Visitor, Watch
+from tests.browser import stored
+from tests.browser.chromium import Watch
 from tests.deployment import Deployment, until
 from tests.fakes.model.state import Gate
 
@@ -13,6 +15,9 @@ pytestmark = pytest.mark.slow
 _RUN_MILLISECONDS = 60_000
 _AT_FIRST = Gate("fix-calc", 0)
 _AFTER_THE_EDIT = Gate("fix-calc", 3)
+_LEFT_AT = 100
+_MOST_SHOWN = 600
+"""Entries that a page keeps, however long the run."""
 
 
 @pytest.fixture
@@ -77,7 +82,28 @@ def test_a_server_that_was_killed_and_came_back_costs_the_reader_nothing(
     assert log_of(page) == shown
 
 
-def test_without_javascript_a_run_can_be_read(running: Deployment, visit: Visitor, model: None) -> None:
-    run_id = begun(running, _AFTER_THE_EDIT)
-    page = visit(f"/runs/{run_id}", javascript=False)
-    expect(page.get_by_role("main")).to_contain_text("return a + b")
+def as_if_it_went_on(route: Route) -> None:
+    """The page as it was when the run was there, for somebody who comes back to it now."""
+    answer = route.fetch()
+    html = re.sub('data-last="[0-9]+"', f'data-last="{_LEFT_AT}"', answer.text())
+    for name in ("finished", "past"):
+        html = html.replace(f'data-{name}="true"', f'data-{name}="false"')
+    route.fulfill(response=answer, body=html)
+
+
+def test_a_page_that_was_left_far_behind_catches_up_and_stays_small(page: Page) -> None:
+    run = f"/runs/{stored.LONG.id}"
+    page.goto(run)
+    latest = log_of(page)
+    page.route("**/runs/*?before=*", as_if_it_went_on)
+    page.goto(f"{run}?before={_LEFT_AT + 1}")
+    until(lambda: latest[-1] in log_of(page), what="the page shows the latest event")
+    shown = log_of(page)
+    assert len(latest) < len(shown) <= _MOST_SHOWN
+    assert shown[-len(latest) :] == latest
+    page.unroute("**/runs/*?before=*")
+    page.get_by_role("link", name="Earlier events").click()
+    together = log_of(page) + shown
+    # Nothing is missing between the two pages.
+    numbers = [int(entry.removeprefix("event-")) for entry in together]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

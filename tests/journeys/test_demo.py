@@ -31,8 +31,9 @@ def demo(**more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_scripted_model_fixes_the_sample() -> None:
-    shown = demo()
+@pytest.mark.parametrize("sandbox", ["", "daytona"], ids=["here", "daytona"])
+def test_the_scripted_model_fixes_the_sample(sandbox: str) -> None:
+    shown = demo(SANDBOX=sandbox)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     lines = shown.stdout.splitlines()
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/acme/calc/pull/2", lines[-1])

@@ -38,7 +38,7 @@ async def until(fact: Callable[[], object], what: str = "") -> None:
 
 @contextlib.asynccontextmanager
 async def served(
-    app: ASGIApp, hub: Hub, connection: type[Connection] = Connection
+    app: ASGIApp, hub: Hub | None, connection: type[Connection] = Connection
 ) -> AsyncIterator[tuple[str, Server]]:
     """The address, and the server, which is told to end at the end."""
     server = Server(app, hub, host="127.0.0.1", port=0)

@@ -68,6 +68,16 @@ def revoke_person_token(call: Call) -> Answer:
     return Answer(204)
 
 
+def page(name: str, **facts: object) -> Response:
+    """One of GitHub's pages whose form leads back to the app."""
+    return HTMLResponse(_TEMPLATES.get_template(name).render(**facts), headers=_HEADERS)
+
+
+async def posted(request: Request) -> dict[str, str]:
+    """The fields of a form."""
+    return {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+
+
 def oauth_routes(fake: FakeGitHub) -> list[Route]:
     doors = _OAuth(fake)
     return [
@@ -93,14 +103,12 @@ class _OAuth:
         if not query.get("state"):
             self._fake.log.problem("GET /login/oauth/authorize without a state")
         people = sorted(one.login for one in self._fake.world.all_accounts if one.type == "User")
-        html = _TEMPLATES.get_template("authorize.html").render(
-            title=f"Authorize {app.name}", app=app, people=people, asked=dict(query)
-        )
-        return self._logged(request, HTMLResponse(html, headers=_HEADERS))
+        asking = page("authorize.html", title=f"Authorize {app.name}", app=app, people=people, asked=dict(query))
+        return self._logged(request, asking)
 
     async def answer(self, request: Request) -> Response:
         """`user` of the form says yes; `cancel` says no."""
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        form = await posted(request)
         redirect_uri = form.get("redirect_uri", "")
         if urlsplit(redirect_uri).hostname != "127.0.0.1":
             return self._logged(request, Response("The redirect_uri is not associated with this application.", 404))
@@ -121,7 +129,7 @@ class _OAuth:
 
     async def exchange(self, request: Request) -> Response:
         """Refusals are 200, too."""
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        form = await posted(request)
         app = self._fake.identity
         if form.get("client_id") != app.client_id:
             return self._logged(request, JSONResponse({"error": "Not Found"}, 404))

@@ -11,6 +11,7 @@ from tests.fakes.github.audit import Audit
 from tests.fakes.github.control import control_routes
 from tests.fakes.github.faults import Faults
 from tests.fakes.github.log import Log
+from tests.fakes.github.manifests import manifest_routes
 from tests.fakes.github.oauth import oauth_routes
 from tests.fakes.github.operations import Parts
 from tests.fakes.github.pages import page_routes
@@ -28,7 +29,14 @@ class Site:
         self._git = SmartHttp(parts, faults, log)
         assets = parts.assets.routes(log)
         self._pages = Starlette(
-            routes=[*assets, *control_routes(fake), *log_routes(fake), *oauth_routes(fake), *page_routes(fake)]
+            routes=[
+                *assets,
+                *control_routes(fake),
+                *log_routes(fake),
+                *oauth_routes(fake),
+                *manifest_routes(fake),
+                *page_routes(fake),
+            ]
         )
 
     def close(self) -> None:

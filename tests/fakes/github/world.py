@@ -250,6 +250,14 @@ class App:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Registering:
+    """An app that was registered from a manifest, until its code has been exchanged."""
+
+    name: str
+    webhook_secret: str
+
+
 class World:
     """All of it; `lock` is held for the moment of a change, never while a program runs or a delivery is sent."""
 
@@ -262,6 +270,7 @@ class World:
         self.installations: dict[int, Installation] = {}
         self.tokens: dict[str, Token] = {}
         self.personal_tokens: dict[str, Account] = {}
+        self.manifest_codes: dict[str, Registering] = {}
         self._ids = itertools.count(1_000_001)
 
     # Copies, as others may add meanwhile.
@@ -288,6 +297,10 @@ class World:
         account = Account(self.next_id(), login, kind, self.clock())
         self.accounts[login.lower()] = account
         return account
+
+    def register(self, code: str, name: str, webhook_secret: str) -> Registering:
+        registering = self.manifest_codes[code] = Registering(name, webhook_secret)
+        return registering
 
     def repository(self, full_name: str) -> Repository | None:
         wanted = full_name.lower()
