@@ -176,10 +176,10 @@ async def test_there_are_signs_of_life_while_nothing_happens(store: Store) -> No
 
 async def test_watchers_leave_when_the_server_ends(store: Store, hub: Hub) -> None:
     run_id = await a_run(store)
-    watching = asyncio.create_task(numbers(hub, run_id))
-    await until(lambda: hub.watched == 1)
-    hub.close()
-    assert await watching == [1]
+    async with hub.watch(run_id, 0) as watcher:
+        assert await read_up_to(watcher, 1) == [1]
+        hub.close()
+        assert [stored.seq async for stored in watcher] == []
     assert await numbers(hub, run_id) == []
 
 
