@@ -32,9 +32,14 @@ WEBHOOK_SECRET = "It's a Secret to Everybody"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _DYING_SECONDS = 5.0
+_PAUSE_SECONDS = 0.04
+_LONG_PAUSE_SECONDS = 0.12
+"""For what takes seconds, and a request to look at."""
 
 
-def until(fact: Callable[[], T | bool | None], *, seconds: float = 60.0, what: str = "") -> T:
+def until(
+    fact: Callable[[], T | bool | None], *, seconds: float = 60.0, what: str = "", pause_seconds: float = _PAUSE_SECONDS
+) -> T:
     """Wait for a fact; what it returns when it is one. Fails with `what` when it does not come about."""
     end = time.monotonic() + seconds
     while True:
@@ -43,7 +48,7 @@ def until(fact: Callable[[], T | bool | None], *, seconds: float = 60.0, what: s
             return found  # type: ignore[return-value]  # True stands for a fact without a value
         if time.monotonic() > end:
             raise AssertionError(f"did not come about in {seconds} s: {what or fact}")
-        time.sleep(0.04)  # between two looks at a fact of another process
+        time.sleep(pause_seconds)  # between two looks at a fact of another process
 
 
 def free_port() -> int:
@@ -216,7 +221,7 @@ class Deployment:
             return None
 
         try:
-            return until(over, seconds=seconds, what=f"run {run_id} ends")
+            return until(over, seconds=seconds, what=f"run {run_id} ends", pause_seconds=_LONG_PAUSE_SECONDS)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.backspace.log[-6000:]}") from None
 
