@@ -20,6 +20,7 @@ PAGES = {
     "new": "/new",
     "absent": "/runs/0f1e2d3c-0000-4000-8000-000000000000",
     "api": "/api",
+    "setup": "/setup",
 }
 
 

@@ -114,14 +114,14 @@ def test_killed_when(running: Deployment, name: str) -> None:
 
 
 def test_killed_again_and_again() -> None:
-    """Five kills in one run, wherever they fall; the run goes on each time."""
+    """Three kills in one run, wherever they fall; the run goes on each time."""
     with deployed() as deployment:
         issue = deployment.issue()
         delivery = deployment.ask(issue)
-        for step in (0, 1, 2, 3, 4):
+        for step in (0, 2, 4):
             gate = Gate("fix-calc", step)
             deployment.model.hold(gate)
-        for step in (0, 1, 2, 3, 4):
+        for step in (0, 2, 4):
             gate = Gate("fix-calc", step)
             until(lambda gate=gate: gate in deployment.model.waiting, what=f"step {step}")  # type: ignore[misc]  # bound now
             deployment.backspace.kill()

@@ -1,40 +1,48 @@
 """What people say to a run in its thread."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import SANDBOXES, Deployment, deployed, until
+from tests.deployment import Deployment, deployed, until
 from tests.fakes.model.state import Gate
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=SANDBOXES)
-def running(request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """The same stories wherever the sandboxes are."""
-    with deployed(sandbox=request.param) as deployment:
-        yield deployment
+@contextlib.contextmanager
+def holding(deployment: Deployment) -> Iterator[Gate]:
+    """The agent of `fix-calc` waits before its fourth answer: it has changed the tree by then."""
+    gate = Gate("fix-calc", 3)
+    deployment.model.hold(gate)
+    yield gate
+    deployment.model.release(gate)
 
 
 @pytest.fixture
 def held(running: Deployment) -> Iterator[Gate]:
-    """The agent of `fix-calc` waits before its fourth answer: it has changed the tree by then."""
-    gate = Gate("fix-calc", 3)
-    running.model.hold(gate)
-    yield gate
-    running.model.release(gate)
+    with holding(running) as gate:
+        yield gate
 
 
-def test_stop_ends_the_run_keeps_its_work_and_retry_goes_on_from_there(running: Deployment, held: Gate) -> None:
-    github = running.github
-    issue = running.issue("fix-calc")
-    asked = running.ask(issue)
-    run_id = running.run_id(asked)
-    until(lambda: held in running.model.waiting, what="the agent is at work")
-    stop = running.ask(issue, "/backspace stop", user="lead")
+@pytest.fixture
+def held_anywhere(anywhere: Deployment) -> Iterator[Gate]:
+    with holding(anywhere) as gate:
+        yield gate
+
+
+def test_stop_ends_the_run_keeps_its_work_and_retry_goes_on_from_there(
+    anywhere: Deployment, held_anywhere: Gate
+) -> None:
+    github = anywhere.github
+    issue = anywhere.issue("fix-calc")
+    asked = anywhere.ask(issue)
+    run_id = anywhere.run_id(asked)
+    until(lambda: held_anywhere in anywhere.model.waiting, what="the agent is at work")
+    stop = anywhere.ask(issue, "/backspace stop", user="lead")
     assert stop.status == 202
-    run = running.finished(run_id)
+    run = anywhere.finished(run_id)
     assert run["outcome"] == "stopped"
     (comment,) = github.bot_comments(issue)
     assert "**Stopped, as asked**" in comment.body
@@ -43,15 +51,15 @@ def test_stop_ends_the_run_keeps_its_work_and_retry_goes_on_from_there(running: 
     _, said = github.find_comment(stop.comment_id)
     assert github.reactions(said, by=github.identity.bot) == ["+1"]
 
-    running.model.release(held)
-    retry = running.ask(issue, "/backspace retry")
+    anywhere.model.release(held_anywhere)
+    retry = anywhere.ask(issue, "/backspace retry")
     assert retry.status == 202
     until(lambda: len(github.bot_comments(issue)) == 2, what="the second run has its comment")
     second = github.bot_comments(issue)[1]
     until(lambda: "**Opened a pull request**" in second.body, what="the second run opens a pull request")
     pull = github.pulls()[-1]
     assert "+    return a + b" in github.diff(pull)
-    shown = [request.text for request in running.model.requests if request.scenario == "fix-calc"]
+    shown = [request.text for request in anywhere.model.requests if request.scenario == "fix-calc"]
     assert "The work was interrupted and goes on now" in shown[-1]
 
 

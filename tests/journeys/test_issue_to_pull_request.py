@@ -1,28 +1,19 @@
 """Somebody comments on an issue, and a pull request comes of it."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.deployment import MODEL_KEY, SANDBOXES, Deployment, deployed
+from tests.deployment import MODEL_KEY, Deployment
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=SANDBOXES)
-def running(request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """The same stories wherever the sandboxes are."""
-    with deployed(sandbox=request.param) as deployment:
-        yield deployment
-
-
-def test_a_comment_becomes_a_pull_request(running: Deployment) -> None:
-    github = running.github
-    issue = running.issue()
-    delivery = running.ask(issue, "/backspace Please make `add` add.\r\n\r\nIt subtracts now.")
+def test_a_comment_becomes_a_pull_request(anywhere: Deployment) -> None:
+    github = anywhere.github
+    issue = anywhere.issue()
+    delivery = anywhere.ask(issue, "/backspace Please make `add` add.\r\n\r\nIt subtracts now.")
     assert delivery.status == 202
-    run = running.finished(running.run_id(delivery))
-    assert run["outcome"] == "pull_request", running.backspace.log[-4000:]
+    run = anywhere.finished(anywhere.run_id(delivery))
+    assert run["outcome"] == "pull_request", anywhere.backspace.log[-4000:]
 
     # One comment, edited along the way, that ends with what happened.
     (comment,) = github.bot_comments(issue)
@@ -50,7 +41,7 @@ def test_a_comment_becomes_a_pull_request(running: Deployment) -> None:
     assert run["branch"] == f"backspace/{issue.number}-add-subtracts-{run['request_id'][:8]}"
 
     # Evidence: the check failed before and passes now, and Backspace ran it.
-    events = running.events(run["request_id"])
+    events = anywhere.events(run["request_id"])
     checks = {event["when"]: event["exit_code"] for event in events if event["type"] == "check"}
     assert checks == {"before": 1, "after": 0}
     assert "❌ 1" in pull.body
@@ -67,6 +58,6 @@ def test_a_comment_becomes_a_pull_request(running: Deployment) -> None:
     assert events[-1]["cost_usd"] > 0
 
     # The model got the real key from the broker; nothing else has it.
-    assert {request.headers.get("x-api-key") for request in running.model.requests} == {MODEL_KEY}
-    assert MODEL_KEY not in running.backspace.log
-    assert running.sandboxes() == []
+    assert {request.headers.get("x-api-key") for request in anywhere.model.requests} == {MODEL_KEY}
+    assert MODEL_KEY not in anywhere.backspace.log
+    assert anywhere.sandboxes() == []

@@ -1,23 +1,15 @@
 """How runs end when it is not simply a pull request, as the people in the thread see it."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.deployment import SAMPLE, SANDBOXES, Deployment, deployed
+from tests.deployment import SAMPLE, Deployment, deployed
 from tests.fakes.model.scenarios import CALC_FILES
 from tests.fakes.model.state import Fault, FaultKind
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", params=SANDBOXES)
-def running(request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """The same stories wherever the sandboxes are."""
-    with deployed(sandbox=request.param) as deployment:
-        yield deployment
 
 
 def ended(deployment: Deployment, scenario: str) -> tuple[dict[str, Any], str]:
@@ -31,8 +23,8 @@ def ended(deployment: Deployment, scenario: str) -> tuple[dict[str, Any], str]:
     return run, comment.body
 
 
-def test_nothing_to_change_is_said_plainly(running: Deployment) -> None:
-    run, comment = ended(running, "no-changes")
+def test_nothing_to_change_is_said_plainly(anywhere: Deployment) -> None:
+    run, comment = ended(anywhere, "no-changes")
     assert run["outcome"] == "no_changes"
     assert run["pr_url"] is None
     assert "**Nothing was changed**" in comment
@@ -47,11 +39,11 @@ def test_a_question_of_the_agent_reaches_the_thread(running: Deployment) -> None
     assert run["reactions"] == ["confused"]
 
 
-def test_a_newly_failing_check_goes_back_to_the_agent(running: Deployment) -> None:
+def test_a_newly_failing_check_goes_back_to_the_agent(anywhere: Deployment) -> None:
     passing = {**SAMPLE, "test_other.py": "import unittest\n\nfrom calc import add\n\n\nclass T(unittest.TestCase):\n"
                "    def test(self):\n        self.assertEqual(add(2, 0), 2)\n",
                ".github/backspace.yml": "checks:\n  - python3 -m unittest -q test_other\n"}  # fmt: skip
-    deployment = running.elsewhere(passing)
+    deployment = anywhere.elsewhere(passing)
     run, comment = ended(deployment, "failing-then-repair")
     assert run["outcome"] == "pull_request"
     checks = [(e["when"], e["exit_code"]) for e in deployment.events(str(run["request_id"])) if e["type"] == "check"]
@@ -91,13 +83,13 @@ def test_without_checks_the_pull_request_says_that_none_ran(running: Deployment)
     ("scenario", "named"),
     [("touch-workflow", ".github/workflows/ci.yml"), ("write-secret", "settings.py")],
 )
-def test_a_gate_stops_the_change_and_the_work_is_kept(running: Deployment, scenario: str, named: str) -> None:
-    run, comment = ended(running, scenario)
+def test_a_gate_stops_the_change_and_the_work_is_kept(anywhere: Deployment, scenario: str, named: str) -> None:
+    run, comment = ended(anywhere, scenario)
     assert run["outcome"] == "refused"
     assert f"`{named}`" in comment
     assert "AKIAQ" not in comment
-    assert not [branch for branch in running.github.branches() if branch == run["branch"]]
-    patch = running.patch(str(run["request_id"]))
+    assert not [branch for branch in anywhere.github.branches() if branch == run["branch"]]
+    patch = anywhere.patch(str(run["request_id"]))
     assert f"b/{named}" in patch
     assert run["reactions"] == ["confused"]
 
@@ -125,20 +117,20 @@ def test_a_failure_of_the_model_ends_with_a_code_and_a_next_step(running: Deploy
     assert "Traceback" not in comment
 
 
-def test_work_that_was_done_when_the_agent_failed_is_kept_as_a_branch(running: Deployment) -> None:
-    running.model.reset()
-    running.model.fail(Fault(FaultKind.STATUS, 9, step=4, status=403, error_type="permission_error", message="no"))
-    run, comment = ended(running, "fix-calc")
-    running.model.reset()
+def test_work_that_was_done_when_the_agent_failed_is_kept_as_a_branch(anywhere: Deployment) -> None:
+    anywhere.model.reset()
+    anywhere.model.fail(Fault(FaultKind.STATUS, 9, step=4, status=403, error_type="permission_error", message="no"))
+    run, comment = ended(anywhere, "fix-calc")
+    anywhere.model.reset()
     assert run["outcome"] == "failed"
     assert f"`{run['branch']}`" in comment
-    assert b"return a + b" in (running.github.file("calc.py", str(run["branch"])) or b"")
+    assert b"return a + b" in (anywhere.github.file("calc.py", str(run["branch"])) or b"")
     assert run["pr_url"] is None
 
 
-def test_a_run_ends_when_its_budget_is_used_up_and_keeps_the_work(running: Deployment) -> None:
+def test_a_run_ends_when_its_budget_is_used_up_and_keeps_the_work(anywhere: Deployment) -> None:
     config = SAMPLE[".github/backspace.yml"] + "budget_usd: 0.015\n"
-    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    deployment = anywhere.elsewhere({**SAMPLE, ".github/backspace.yml": config})
     run, comment = ended(deployment, "fix-calc")
     assert run["outcome"] == "budget_exceeded"
     assert "**Stopped: the budget of $0.02 is used up**" in comment or "budget" in comment
@@ -155,9 +147,9 @@ def test_a_day_that_used_its_budget_up_starts_no_more_runs() -> None:
         assert "$0.02" in comment
 
 
-def test_a_setup_that_fails_is_shown_with_its_output(running: Deployment) -> None:
+def test_a_setup_that_fails_is_shown_with_its_output(anywhere: Deployment) -> None:
     config = "setup:\n  - echo so it goes; exit 3\nchecks:\n  - 'true'\n"
-    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    deployment = anywhere.elsewhere({**SAMPLE, ".github/backspace.yml": config})
     run, comment = ended(deployment, "fix-calc")
     assert run["outcome"] == "failed"
     assert "`setup-failed`" in comment
