@@ -32,7 +32,7 @@ The modules
     runs/           what we owe: the tables and the store, the durable engine, and those who read the event log
                     changes  database  delivery_log  engine  gathered  janitor  keys  label_work  labeller
                     lifecycle  listing  migrations  pacing  rates  reception  records  recovery  reporter
-                    sandboxes  schema  sign_ins  store  tables  view  workflows  writer
+                    sandboxes  schema  sign_ins  starts  store  tables  view  workflows  writer
     terminal/       a Backspace elsewhere, from the terminal: the client, what it draws, its commands
                     answers  client  commands  lines  show
     pipeline/       what a run does: one module per stage, each safe to run twice

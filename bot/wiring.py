@@ -245,9 +245,9 @@ async def assemble(settings: Settings, redactor: Redactor) -> AsyncIterator[Back
         readers = RunReaders(store, listing, parts.hub, doorkeeper)
         code_api = CodeApi(
             store=store,
+            starts=store.starts(rates),
             hub=parts.hub,
             doorkeeper=doorkeeper,
-            rates=rates,
             public_url=tools.public_url,
             github_url=settings.github_url.rstrip("/"),
             models=tools.limits.models,

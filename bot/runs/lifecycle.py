@@ -22,6 +22,7 @@ TO_COME = (RunState.ACCEPTED, RunState.WAITING)
 # Built once: putting such a statement together costs several times what running it costs.
 _SEEN_BEFORE = sa.select(deliveries.c.run_id).where(deliveries.c.guid == sa.bindparam("guid"))
 _WISHED_BEFORE = sa.select(runs.c.id).where(runs.c.job_key == sa.bindparam("job_key"))
+_WISHED_ALL = sa.select(runs.c.job_key, runs.c.id).where(runs.c.job_key.in_(sa.bindparam("job_keys", expanding=True)))
 _ADD_DELIVERY = sa.insert(deliveries)
 _ADD_RUN = sa.insert(runs)
 _ADD_EVENTS = sa.insert(events)
@@ -134,7 +135,7 @@ class Lifecycle:
         known = c.execute(_WISHED_BEFORE, {"job_key": new.job_key}).scalar()
         if known:
             return self._join(c, RunId(known), new, now) if new.message_key else Duplicate(RunId(known))
-        self._begin(c, new, now)
+        self._begin(c, [(new, now)])
         if new.message_key:
             self.say(c, new.id, replace(new, job_key=new.message_key), now, given=True)
         return Accepted(new.id)
@@ -175,26 +176,30 @@ class Lifecycle:
         }
         c.execute(sa.insert(messages).values(message))
 
-    def _begin(self, c: sa.Connection, new: NewRun, now: datetime) -> None:
-        request = new.request
-        run = {
-            "id": new.id,
-            "job_key": new.job_key,
-            "installation_id": request.installation_id,
-            "repo_id": request.repo.id,
-            "repo": request.repo.full_name,
-            "thread": request.thread,
-            "actor_id": request.actor.id,
-            "actor": request.actor.login,
-            "asked_by": request.asked_by or None,
-            "request": REQUEST.dump_python(request, mode="json"),
-            "state": RunState.ACCEPTED,
-            "created_at": now,
-            "last_seq": 1,
-        }
-        c.execute(_ADD_RUN, run)
-        c.execute(_ADD_EVENTS, {"run_id": new.id, "seq": 1, "at": now, "body": self._stored(_begun(request))})
-        self.queues.submit(c, "answers", new.id, request.installation_id)
+    def start_all(self, c: sa.Connection, wishes: Sequence[tuple[NewRun, datetime]]) -> list[Accepted | Duplicate]:
+        """Several that no delivery brings, as `start` does with one."""
+        keys = [new.job_key for new, _ in wishes]
+        known = {row.job_key: RunId(row.id) for row in c.execute(_WISHED_ALL, {"job_keys": keys})}
+        answers: list[Accepted | Duplicate] = []
+        begun = []
+        for new, now in wishes:
+            earlier = known.setdefault(new.job_key, new.id)
+            if earlier == new.id:
+                begun.append((new, now))
+            answers.append(Accepted(new.id) if earlier == new.id else Duplicate(earlier))
+        self._begin(c, begun)
+        return answers
+
+    def _begin(self, c: sa.Connection, begun: Sequence[tuple[NewRun, datetime]]) -> None:
+        if not begun:
+            return
+        c.execute(_ADD_RUN, [_row(new, now) for new, now in begun])
+        c.execute(
+            _ADD_EVENTS,
+            [{"run_id": new.id, "seq": 1, "at": now, "body": self._stored(_begun(new.request))} for new, now in begun],
+        )
+        for new, _ in begun:
+            self.queues.submit(c, "answers", new.id, new.request.installation_id)
 
     def retry(
         self, c: sa.Connection, earlier: RunId, new: NewRun, now: datetime, carry: Sequence[str]
@@ -333,6 +338,25 @@ class Lifecycle:
             runs.c.thread == row.thread, runs.c.id != row.id, sa.or_(runs.c.state.in_(ACTIVE), earlier)
         )
         return int(c.execute(before).scalar_one())
+
+
+def _row(new: NewRun, now: datetime) -> dict[str, Any]:
+    request = new.request
+    return {
+        "id": new.id,
+        "job_key": new.job_key,
+        "installation_id": request.installation_id,
+        "repo_id": request.repo.id,
+        "repo": request.repo.full_name,
+        "thread": request.thread,
+        "actor_id": request.actor.id,
+        "actor": request.actor.login,
+        "asked_by": request.asked_by or None,
+        "request": REQUEST.dump_python(request, mode="json"),
+        "state": RunState.ACCEPTED,
+        "created_at": now,
+        "last_seq": 1,
+    }
 
 
 def _begun(request: RunRequest) -> ev.Start:

@@ -1,6 +1,8 @@
 """How often something may be done in a window of time, counted by all processes together."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -27,6 +29,15 @@ _TAKE = (
 )
 
 
+@dataclass(frozen=True)
+class Quota:
+    """A name always comes with the same window, of a day at most."""
+
+    name: str
+    most: int
+    window: timedelta
+
+
 class Rates:
     """Raises StoreUnavailable."""
 
@@ -34,35 +45,45 @@ class Rates:
         self._tables = tables
         self._clock = clock
 
-    async def take(self, name: str, most: int, window: timedelta) -> timedelta | None:
+    async def take(self, quota: Quota) -> timedelta | None:
         """None: taken; else how long to wait until another try can succeed."""
-        return await self._tables.write(self.taking(name, most, window))
+        return await self._tables.write(lambda c: self.take_all(c, [quota])[0])
 
-    def taking(self, name: str, most: int, window: timedelta) -> Callable[[sa.Connection], timedelta | None]:
-        """The same, for who does more in the same transaction.
+    def take_all(self, c: sa.Connection, quotas: Sequence[Quota | None]) -> list[timedelta | None]:
+        """The same of each, within the caller's transaction; what has no quota is free."""
+        waits: list[timedelta | None] = [None] * len(quotas)
+        # In one order everywhere: processes that wait for each other's names would else wait for ever.
+        for quota, asked in sorted(
+            Counter(quota for quota in quotas if quota).items(), key=lambda entry: entry[0].name
+        ):
+            granted, wait = self._take(c, quota, asked)
+            places = [place for place, other in enumerate(quotas) if other == quota]
+            for place in places[granted:]:
+                waits[place] = wait
+        return waits
+
+    def _take(self, c: sa.Connection, quota: Quota, asked: int) -> tuple[int, timedelta | None]:
+        """How many were taken, and how long to wait for more.
 
         What was taken in the window before counts with the share of it that is not yet a window's length ago, so
-        that nobody gets twice the rate at the turn of a window. A name always comes with the same window, of a day
-        at most.
+        that nobody gets twice the rate at the turn of a window.
         """
-        now = self._clock()
+        now, name, window = self._clock(), quota.name, quota.window
         start = _EPOCH + (now - _EPOCH) // window * window
-
-        def work(c: sa.Connection) -> timedelta | None:
-            # The row is made before it is read: processes that ask at once wait for each other on it.
-            c.execute(_insert_new(c.dialect.name), {"name": name, "starts_at": start, "count": 0})
-            counts = {row.starts_at: row.taken for row in c.execute(_COUNTS, {"of": name})}
-            # The clock of another process may be in the next window already.
-            present = counts[start] + counts.get(start + window, 0)
-            wait = _wait(counts.get(start - window, 0), present, most, (now - start) / window)
-            if wait is not None:
-                return wait * window
+        # The row is made before it is read: processes that ask at once wait for each other on it.
+        c.execute(_insert_new(c.dialect.name), {"name": name, "starts_at": start, "count": 0})
+        counts = {row.starts_at: row.taken for row in c.execute(_COUNTS, {"of": name})}
+        # The clock of another process may be in the next window already.
+        present = counts[start] + counts.get(start + window, 0)
+        before, elapsed = counts.get(start - window, 0), (now - start) / window
+        granted = 0
+        while granted < asked and (wait := _wait(before, present + granted, quota.most, elapsed)) is None:
+            granted += 1
+        if granted:
             if present == 0:
                 c.execute(_sweeping(name, start - window, now - _SWEPT_AFTER))
-            c.execute(_TAKE, {"of": name, "at": start, "taken": counts[start] + 1})
-            return None
-
-        return work
+            c.execute(_TAKE, {"of": name, "at": start, "taken": counts[start] + granted})
+        return granted, None if wait is None else wait * window
 
 
 def _sweeping(name: str, of_name: datetime, of_all: datetime) -> sa.Delete:

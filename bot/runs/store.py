@@ -1,8 +1,7 @@
 """What we know and owe: deliveries, runs, events and saved work, read and written here only."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from bot import events as ev
 from bot.model import InstallationId, Outcome, RunId, RunRequest, RunState, Sha, Usage
 from bot.runs.changes import Changes
 from bot.runs.lifecycle import Lifecycle, NewRun, Queues, Terms
+from bot.runs.rates import Rates
 from bot.runs.records import (
     REQUEST,
     Accepted,
@@ -27,10 +27,10 @@ from bot.runs.records import (
 )
 from bot.runs.sandboxes import heard
 from bot.runs.schema import artefacts, deliveries, events, messages, refusals, runs
+from bot.runs.starts import Starts
 from bot.runs.tables import Tables
 
 _PAGE = 500
-_ANSWERS_FIRST_SECONDS = 0.1
 
 # Built once: putting such a statement together costs several times what running it costs.
 _EVENTS_BEHIND = (
@@ -49,7 +49,6 @@ class Store:
         self._life = Lifecycle(queues, redact)
         self._tables = tables
         self._queues = queues
-        self._untold: list[RunId] = []
         self.changes = Changes()
 
     async def ping(self) -> None:
@@ -80,16 +79,16 @@ class Store:
         """A new run of the same wish. `carry` names the artefacts that it goes on from; none: it begins anew."""
         started = await self._tables.write(lambda c: self._life.retry(c, earlier, new, now, carry))
         if isinstance(started, Accepted):
-            self._told(started.run_id)
+            self.told(started.run_id)
         return started
 
     async def admit(self, run_id: RunId, terms: Terms) -> Place:
         """Give an authorised run to the engine, or let it wait behind the other runs of its thread."""
         place = await self._tables.write(lambda c: self._life.admit(c, run_id, terms))
-        self._told(run_id)
+        self.told(run_id)
         return place
 
-    def _told(self, *run_ids: RunId | None) -> None:
+    def told(self, *run_ids: RunId | None) -> None:
         """The engine may have been given something, and readers of these runs have news."""
         self._queues.ring()
         for run_id in run_ids:
@@ -112,12 +111,12 @@ class Store:
         """End the run once: its last event, its state, and the next run of its thread goes to the engine."""
 
         promoted = await self._tables.write(lambda c: self._life.end(c, run_id, complete, now))
-        self._told(run_id, promoted)
+        self.told(run_id, promoted)
 
     async def stop(self, run_id: RunId, complete: ev.Complete, now: datetime) -> Stopped:
         """Ask a run at work to end with its work kept; end one that has not begun with `complete`."""
         stopped, promoted = await self._tables.write(lambda c: self._life.stop(c, run_id, complete, now))
-        self._told(run_id, promoted)
+        self.told(run_id, promoted)
         return stopped
 
     async def latest(self, thread: str) -> Run | None:
@@ -127,39 +126,17 @@ class Store:
     async def steer(self, new: NewRun, now: datetime) -> tuple[RunId | None, Accepted | Duplicate]:
         """Words for the run that works on the thread, which is returned first; else a run of their own."""
         working, answer = await self._tables.write(lambda c: self._life.steer(c, new, now))
-        self._told(working, answer.run_id)
+        self.told(working, answer.run_id)
         return working, answer
 
     async def start(self, new: NewRun, now: datetime) -> Accepted | Duplicate:
         """A run that no delivery brings."""
         started = await self._tables.write(lambda c: self._life.start(c, new, now))
-        self._told(started.run_id)
+        self.told(started.run_id)
         return started
 
-    async def start_within(
-        self, limit: Callable[[sa.Connection], timedelta | None], new: NewRun, now: datetime
-    ) -> Accepted | Duplicate | timedelta:
-        """The same, unless `limit` says that it has to wait, and for how long: one transaction with what it counts."""
-
-        def work(c: sa.Connection) -> Accepted | Duplicate | timedelta:
-            wait = limit(c)
-            return wait if wait is not None else self._life.start(c, new, now)
-
-        started = await self._tables.write(work)
-        if isinstance(started, Accepted):
-            # Of many who ask at once all are answered before the work for the first of them gets in their way.
-            if not self._untold:
-                asyncio.get_running_loop().call_later(_ANSWERS_FIRST_SECONDS, self._tell)
-            self._untold.append(started.run_id)
-        return started
-
-    def _tell(self) -> None:
-        untold, self._untold = self._untold, []
-        self._told(*untold)
-
-    def opening(self, new: NewRun, now: datetime) -> ev.StoredEvent:
-        """The first event of what `start` has accepted, for whom reading it back would take too long."""
-        return self._life.opening(new, now)
+    def starts(self, rates: Rates) -> Starts:
+        return Starts(self._tables, self._life, rates, told=self.told)
 
     async def messages(self, run_id: RunId) -> list[Message]:
         """What was said for the run and not yet given to its agent, oldest first."""
@@ -180,7 +157,7 @@ class Store:
     ) -> list[RunId]:
         """Stop the unfinished runs of an installation, or of some of its repositories; those that were stopped."""
         stopped = await self._tables.write(lambda c: self._life.stop_all(c, installation, repo_ids, reason, now))
-        self._told(*stopped)
+        self.told(*stopped)
         return stopped
 
     # Pull requests
@@ -199,7 +176,7 @@ class Store:
                 RunId(found) for found in c.execute(update.values(pull_state=state).returning(runs.c.id)).scalars()
             ]
         )
-        self._told(*ended)
+        self.told(*ended)
         return ended
 
     async def with_open_pull(self, thread: str) -> Run | None:

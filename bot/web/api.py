@@ -1,9 +1,11 @@
 """`POST /api/code`: a run for a program, whose events are the answer."""
 
+import asyncio
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from starlette.requests import Request
@@ -13,8 +15,9 @@ from starlette.routing import BaseRoute, Route
 from bot.events import StoredEvent
 from bot.model import InstallationId, Options, Repo, RunId, RunRequest, TriggerKind
 from bot.runs.lifecycle import NewRun
-from bot.runs.rates import Rates
-from bot.runs.records import Accepted, Duplicate, Run
+from bot.runs.rates import Quota
+from bot.runs.records import Duplicate, Run
+from bot.runs.starts import Starts
 from bot.runs.store import Store
 from bot.web import code_request
 from bot.web.code_request import FieldProblem, Wanted
@@ -61,7 +64,7 @@ class CodeApi:
     store: Store
     hub: Hub
     doorkeeper: Doorkeeper
-    rates: Rates
+    starts: Starts
     public_url: str
     github_url: str
     models: Collection[str]
@@ -95,7 +98,7 @@ class CodeApi:
         if not await self.doorkeeper.may_start(visitor, wanted.full_name):
             return _not_allowed(visitor, wanted)
         new, now = NewRun(run_id, self._request(visitor, wanted), job_key), self.clock()
-        started = await self._start(visitor, new, now)
+        started = await self.starts.start(new, now, quota_of(visitor))
         if isinstance(started, timedelta):
             return too_often(started)
         if isinstance(started, Duplicate):
@@ -103,8 +106,10 @@ class CodeApi:
             before = await self._before(job_key, wanted)
             assert before is not None
             return before
-        log.info("run.asked", run=run_id, by=asked_by(visitor), repo=wanted.full_name)
-        return Begun(run_id, self.store.opening(new, now))
+        # Of many who ask at once all are answered before the lines are written.
+        line = partial(log.info, "run.asked", run=run_id, by=asked_by(visitor), repo=wanted.full_name)
+        asyncio.get_running_loop().call_soon(line)
+        return Begun(run_id, self.starts.opening(new, now))
 
     async def _before(self, job_key: str, wanted: Wanted) -> Begun | Declined | None:
         """What a wish that came earlier makes of this one; None when none did."""
@@ -112,12 +117,6 @@ class CodeApi:
         if earlier is None:
             return None
         return Begun(earlier.id) if _is_same(wanted, earlier) else _reused()
-
-    async def _start(self, visitor: Visitor, new: NewRun, now: datetime) -> Accepted | Duplicate | timedelta:
-        if isinstance(visitor, ByKey):
-            limit = self.rates.taking(asked_by(visitor), visitor.key.runs_per_hour, _HOUR)
-            return await self.store.start_within(limit, new, now)
-        return await self.store.start(new, now)
 
     async def _read(self, request: Request) -> Wanted | Response:
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
@@ -188,6 +187,11 @@ def _not_allowed(visitor: Visitor, wanted: Wanted) -> Declined:
             # A repository that is not there and one that may not be seen look the same.
             words = f"There is no {wanted.full_name} that you may write to and the app is installed on."
             return Declined(404, "no-such-repository", words)
+
+
+def quota_of(visitor: Visitor) -> Quota | None:
+    """How many runs the visitor may start; a person is held by nothing but their rights at GitHub."""
+    return Quota(asked_by(visitor), visitor.key.runs_per_hour, _HOUR) if isinstance(visitor, ByKey) else None
 
 
 def too_often(wait: timedelta) -> Declined:

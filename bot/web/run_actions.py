@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 
 import structlog
@@ -17,13 +17,12 @@ from bot.runs.rates import Rates
 from bot.runs.records import Run, Stopped
 from bot.runs.store import Store
 from bot.web import forms
-from bot.web.api import too_often
+from bot.web.api import quota_of, too_often
 from bot.web.doorkeeper import Doorkeeper
 from bot.web.problems import problem
 from bot.web.run_access import Seen, seen
-from bot.web.visitor import ByKey, Visitor, actor_of, asked_by
+from bot.web.visitor import Visitor, actor_of, asked_by
 
-_HOUR = timedelta(hours=1)
 log = structlog.get_logger("bot.web.run_actions")
 
 
@@ -76,10 +75,9 @@ class RunActions:
         job_key = f"{asked_by(visitor)}:retry:{earlier.id}:{sha256((wish or run_id).encode()).hexdigest()}"
         if wish and (known := await self.store.by_wish(job_key)) is not None:
             return known.id
-        if isinstance(visitor, ByKey):
-            wait = await self.rates.take(asked_by(visitor), visitor.key.runs_per_hour, _HOUR)
-            if wait is not None:
-                return too_often(wait).answer()
+        quota = quota_of(visitor)
+        if quota is not None and (wait := await self.rates.take(quota)) is not None:
+            return too_often(wait).answer()
         new = NewRun(run_id, self._request(visitor, earlier), job_key)
         started = await again.retry(earlier, new, self.store, self.clock())
         return started.run_id or run_id

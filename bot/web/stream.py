@@ -4,6 +4,7 @@ Starlette's own streaming, with the watch inside of it: it begins with the answe
 ends. sse-starlette would replace a method of uvicorn's server when imported, and give each reader a timer of its own.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 from starlette.responses import StreamingResponse
@@ -39,6 +40,7 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if self._opening:
             await send({"type": "http.response.body", "body": self._opening, "more_body": True})
+            await asyncio.sleep(0)
         await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from bot.runs.rates import Rates
+from bot.runs.rates import Quota, Rates
 from bot.runs.schema import rate_windows
 from bot.runs.tables import Tables
 from tests.runs.conftest import opened
@@ -25,7 +25,7 @@ class Clock:
 
 
 async def taken(rates: Rates, name: str, most: int, tries: int) -> int:
-    answers = [await rates.take(name, most, HOUR) for _ in range(tries)]
+    answers = [await rates.take(Quota(name, most, HOUR)) for _ in range(tries)]
     return answers.count(None)
 
 
@@ -41,12 +41,12 @@ async def test_who_waits_as_long_as_told_gets_one_and_who_waits_less_gets_none(t
     rates = Rates(tables, clock)
     await taken(rates, "key:1", 5, 5)
     for _ in range(12):
-        wait = await rates.take("key:1", 5, HOUR)
+        wait = await rates.take(Quota("key:1", 5, HOUR))
         assert wait is not None
         clock.now += wait - timedelta(seconds=1)
-        assert await rates.take("key:1", 5, HOUR) is not None
+        assert await rates.take(Quota("key:1", 5, HOUR)) is not None
         clock.now += timedelta(seconds=2)
-        assert await rates.take("key:1", 5, HOUR) is None
+        assert await rates.take(Quota("key:1", 5, HOUR)) is None
 
 
 async def test_the_turn_of_a_window_gives_nobody_twice_the_rate(tables: Tables) -> None:
@@ -63,17 +63,17 @@ async def test_processes_count_together(database_url: str) -> None:
     with opened(database_url) as one, opened(database_url) as other:
         clock = Clock()
         both = [Rates(one, clock), Rates(other, clock)]
-        answers = await asyncio.gather(*(both[turn % 2].take("key:1", 7, HOUR) for turn in range(20)))
+        answers = await asyncio.gather(*(both[turn % 2].take(Quota("key:1", 7, HOUR)) for turn in range(20)))
     assert answers.count(None) == 7
 
 
 async def test_old_windows_are_swept(tables: Tables) -> None:
     clock = Clock()
     rates = Rates(tables, clock)
-    await rates.take("gone", 5, HOUR)
+    await rates.take(Quota("gone", 5, HOUR))
     for _ in range(72):
         clock.now += HOUR
-        await rates.take("key:1", 5, HOUR)
+        await rates.take(Quota("key:1", 5, HOUR))
     rows = await tables.read(lambda c: c.execute(sa.select(rate_windows.c.name)).scalars().all())
     assert rows.count("key:1") <= 3
     assert "gone" not in rows

@@ -269,9 +269,9 @@ async def site(fake: FakeGitHub, tmp_path: Path) -> AsyncIterator[Site]:
             )
             api = CodeApi(
                 store=store,
+                starts=store.starts(Rates(tables, lambda: NOON)),
                 hub=hub,
                 doorkeeper=keeper,
-                rates=Rates(tables, lambda: NOON),
                 public_url=_PUBLIC_URL,
                 github_url=_GITHUB,
                 models=_MODELS,

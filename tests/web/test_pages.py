@@ -82,9 +82,9 @@ async def site(fake: FakeGitHub, tmp_path: Path) -> AsyncIterator[Site]:
             readers = RunReaders(store, listing, hub, keeper)
             api = CodeApi(
                 store=store,
+                starts=store.starts(Rates(tables, lambda: NOON)),
                 hub=hub,
                 doorkeeper=keeper,
-                rates=Rates(tables, lambda: NOON),
                 public_url=_URL,
                 github_url=fake.web_url,
                 models=(),
