@@ -54,8 +54,8 @@ The modules
                     living  pip_output  place  processes  proxy_request  registries  supervisor  transfer  uids
                     watchdog
     daytona/        the same Protocol's sandboxes on Daytona's cloud, and the snapshot that they start from
-                    backend  building  calls  cloud  detached  failures  jobs  network  pace  prices  probe  snapshot
-                    supervisor  trial
+                    backend  building  calls  cloud  detached  failures  jobs  network  pace  patience  prices  probe
+                    snapshot  snapshots  supervisor  trial
     intake/         what came in, decided: genuine, for us, from whom, under which rules; pure
                     access  branches  commands  errands  options  repo_config  triggers  webhook
     markdown/       Markdown from people and agents, as tokens

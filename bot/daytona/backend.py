@@ -118,7 +118,7 @@ class Daytona:
     async def check(self) -> None:
         """Raises SandboxUnavailable, with a code and a remedy, when no sandbox can be made."""
         try:
-            found = await self._cloud.find_snapshot(self._snapshot)
+            found = await self._cloud.snapshots.find(self._snapshot)
         except KeyRefused as error:
             raise SandboxUnavailable(
                 error.code,

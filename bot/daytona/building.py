@@ -22,12 +22,12 @@ async def make_ready(
 ) -> None:
     """Returns when the snapshot is active; says what happens. Raises DaytonaFailed."""
     name = definition.name
-    found = await cloud.find_snapshot(name)
+    found = await cloud.snapshots.find(name)
     if found is not None and found.state in ("error", "build_failed"):
         say(f"The snapshot {name} was not built the last time ({found.problem or found.state}); building it anew.")
-        await cloud.delete_snapshot(name)
+        await cloud.snapshots.delete(name)
         for _ in range(_GONE_POLLS):
-            if (found := await cloud.find_snapshot(name)) is None:
+            if (found := await cloud.snapshots.find(name)) is None:
                 break
             await sleep(_GONE_POLL_SECONDS)
     if found is None:
@@ -38,30 +38,30 @@ async def make_ready(
         say(f"The snapshot {name} is there already.")
     else:
         say(f"The snapshot {name} is {found.state}; waiting for it.")
-        await cloud.wait_for_snapshot(name, seconds=_BUILD_SECONDS)
+        await cloud.snapshots.wait_for(name, seconds=_BUILD_SECONDS)
 
 
 async def _build(cloud: Cloud, definition: Definition, say: Say) -> None:
     say(f"Building the snapshot {definition.name} on Daytona; this takes some minutes.")
     try:
-        await cloud.build_snapshot(definition, say)
+        await cloud.snapshots.build(definition, say)
     except (NameTaken, Unanswered) as error:
         say(f"{error}; looking whether it is built all the same.")
-        await cloud.wait_for_snapshot(definition.name, seconds=_BUILD_SECONDS)
+        await cloud.snapshots.wait_for(definition.name, seconds=_BUILD_SECONDS)
 
 
 async def _wake(cloud: Cloud, name: str, say: Say, sleep: Callable[[float], Awaitable[None]]) -> None:
     say(f"The snapshot {name} is inactive, for it was not used for two weeks; activating it.")
     for _ in range(_WAKE_TRIES):
         try:
-            return await cloud.activate_snapshot(name)
+            return await cloud.snapshots.activate(name)
         except DaytonaFailed as error:
             if error.status != 400:
                 raise
             # Daytona refuses it for ten minutes: https://github.com/daytonaio/daytona/pull/4577
             say(f"{error}; trying again in {_WAKE_POLL_SECONDS:.0f} s.")
         await sleep(_WAKE_POLL_SECONDS)
-    return await cloud.activate_snapshot(name)
+    return await cloud.snapshots.activate(name)
 
 
 def cost(definition: Definition) -> str:

@@ -1,4 +1,4 @@
-"""The sandboxes of one deployment on Daytona: made once, found again, never left behind; and their snapshots."""
+"""The sandboxes of one deployment on Daytona: made once, found again, never left behind."""
 
 import asyncio
 import base64
@@ -11,20 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import structlog
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    stop_any,
-    wait_random_exponential,
-)
 
 from bot.daytona import calls
 from bot.daytona.calls import ENDING, Calls, Found, FoundSnapshot
 from bot.daytona.failures import (
-    BuildFailed,
     DaytonaFailed,
     KeyRefused,
     Missing,
@@ -36,26 +26,21 @@ from bot.daytona.failures import (
     TooManySandboxes,
     Unanswered,
 )
-from bot.daytona.snapshot import Definition
+from bot.daytona.patience import Patience, Sleep
+from bot.daytona.snapshots import Snapshots
 
 __all__ = ["Cloud", "Found", "FoundSnapshot", "connect"]
 
 T = TypeVar("T")
-Sleep = Callable[[float], Awaitable[None]]
 
-_CALL_TRIES = 8
-_CALL_SECONDS = 60.0
 _CREATE_TRIES = 5
 _CREATE_SECONDS = 360.0
 _INSIDE_TRIES = 30
 _INSIDE_SECONDS = 180.0
 """How long a sandbox may say nothing although Daytona has it as started, before it counts as lost."""
-_ACTIVATE_SECONDS = 180.0
-_RETRY_AFTER_LIMIT_SECONDS = 60.0
 _GOING_POLLS = 120
 _GOING_POLL_SECONDS = 0.5
 _PLACE_POLL_SECONDS = 2.0
-_SNAPSHOT_POLL_SECONDS = 1.0
 _CLOSE_SECONDS = 10.0
 _FALLBACK_SECONDS = 30.0
 # As base64 in an answer in JSON.
@@ -63,9 +48,6 @@ _FALLBACK_BYTES = 512 * 1024
 _NO_SUCH_FILE = 44
 # And not of a file whose path has the word.
 _NO_SANDBOX = re.compile(r"\bsandbox\b[^/]*\bnot found", re.IGNORECASE)
-_SNAPSHOT_ENDS = frozenset({"active", "error", "build_failed", "inactive"})
-
-_BACKOFF = wait_random_exponential(multiplier=0.2, max=8)
 log = structlog.get_logger("bot.daytona.cloud")
 
 
@@ -114,7 +96,8 @@ class Cloud:
         self._api = api
         self._deployment = deployment
         self._new_id = new_id
-        self._sleep = sleep
+        self._patience = Patience(sleep)
+        self.snapshots = Snapshots(api, self._patience)
         self._ceiling = ceiling
         self._place_seconds = place_seconds
         self._living: set[str] = set()
@@ -138,26 +121,6 @@ class Cloud:
     def heeds_ranges(self) -> bool:
         """Whether every download so far brought only the part that was asked for."""
         return self._ranges
-
-    def _tries(self, attempts: int, seconds: float) -> AsyncRetrying:
-        return AsyncRetrying(
-            sleep=self._sleep,
-            retry=retry_if_exception_type(Unanswered),
-            wait=_wait,
-            stop=stop_any(stop_after_attempt(attempts), stop_after_delay(seconds)),
-            reraise=True,
-        )
-
-    async def _persistently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """For calls that may be made twice."""
-
-        async def once() -> T:
-            # Tenacity awaits only what was written with `async def`.
-            return await call()
-
-        return await self._tries(_CALL_TRIES, _CALL_SECONDS)(once)
-
-    # --- sandboxes
 
     async def create(
         self, key: str, *, run: str, snapshot: str, ttl_minutes: int, hosts: Sequence[str] | None
@@ -190,7 +153,7 @@ class Cloud:
                 while key not in self._living and len(self._living) >= self._ceiling:
                     await self.owned()
                     if len(self._living) >= self._ceiling:
-                        await self._sleep(_PLACE_POLL_SECONDS)
+                        await self._patience.sleep(_PLACE_POLL_SECONDS)
                 self._living.add(key)
                 self._making.add(key)
                 self._deleted.discard(key)
@@ -210,11 +173,11 @@ class Cloud:
             except DaytonaFailed as error:
                 if error.status not in (400, 404) or "snapshot" not in str(error).lower():
                     raise
-                await self._revive(snapshot)
+                await self.snapshots.revive(snapshot)
                 raise Unanswered(str(error), status=error.status) from error
 
         # After an answer that was lost, the name is taken: by a sandbox with this attempt's label, which is adopted.
-        found: Found = await self._tries(_CREATE_TRIES, _CREATE_SECONDS)(once)
+        found: Found = await self._patience.take(once, tries=_CREATE_TRIES, seconds=_CREATE_SECONDS)
         if not found.destroyed_at:
             raise NoTimeToLive
         return found
@@ -229,7 +192,7 @@ class Cloud:
             await self._destroyed(key)
             for _ in range(_GOING_POLLS):
                 await self._api.get(name)
-                await self._sleep(_GOING_POLL_SECONDS)
+                await self._patience.sleep(_GOING_POLL_SECONDS)
         except Missing as error:
             raise Unanswered("its name was taken, and is free now") from error
         raise NameTaken(f"the sandbox {name} has been about to be destroyed for too long")
@@ -250,7 +213,7 @@ class Cloud:
 
     async def find(self, key: str) -> Found | None:
         """None when it does not exist or is being destroyed."""
-        return await self._persistently(lambda: self._look(key))
+        return await self._patience.take(lambda: self._look(key))
 
     async def _look(self, key: str) -> Found | None:
         try:
@@ -267,17 +230,17 @@ class Cloud:
 
     async def _destroyed(self, key: str) -> None:
         name = self.name(key)
-        going = await self._persistently(lambda: self._api.destroy(name))
+        going = await self._patience.take(lambda: self._api.destroy(name))
         for _ in range(_GOING_POLLS):
             if going or await self.find(key) is None:
                 self._api.forget(name)
                 return
-            await self._sleep(_GOING_POLL_SECONDS)
+            await self._patience.sleep(_GOING_POLL_SECONDS)
         raise DaytonaFailed(f"the sandbox {name} does not go away")
 
     async def owned(self) -> list[Found]:
         """This deployment's sandboxes. Daytona's list runs behind: what this process did itself is looked up."""
-        answer = await self._persistently(lambda: self._api.list({"backspace": self._deployment}))
+        answer = await self._patience.take(lambda: self._api.list({"backspace": self._deployment}))
         listed = {found.key: found for found in answer if found.key and found.state not in ENDING}
         for key in (self._living - listed.keys() - self._making) | (self._deleted & listed.keys()):
             found = await self.find(key)
@@ -317,7 +280,7 @@ class Cloud:
         if not repeatable:
             return await once()
         try:
-            return await self._tries(_INSIDE_TRIES, _INSIDE_SECONDS)(once)
+            return await self._patience.take(once, tries=_INSIDE_TRIES, seconds=_INSIDE_SECONDS)
         except Unanswered as error:
             raise SandboxGone(f"the sandbox {name} does not answer: {error}") from error
 
@@ -379,66 +342,3 @@ class Cloud:
             if len(found) < piece:
                 break
         return bytes(content)
-
-    # --- snapshots
-
-    async def find_snapshot(self, name: str) -> FoundSnapshot | None:
-        try:
-            return await self._persistently(lambda: self._api.snapshot(name))
-        except Missing:
-            return None
-
-    async def build_snapshot(self, definition: Definition, on_line: Callable[[str], None]) -> None:
-        """Returns when it is active. Raises BuildFailed; Unanswered when the connection broke and it may go on."""
-        try:
-            await self._api.build(definition, on_line)
-        except DaytonaFailed as error:
-            if error.status is None and not isinstance(error, Unanswered):
-                raise BuildFailed(str(error)) from error
-            raise
-
-    async def delete_snapshot(self, name: str) -> None:
-        """Of a build that failed. One that does not exist is no error."""
-        try:
-            await self._persistently(lambda: self._api.delete_snapshot(name))
-        except Missing:
-            return
-
-    async def activate_snapshot(self, name: str) -> None:
-        """Returns when it is active. Daytona refuses that for ten minutes after it became inactive."""
-        await self._persistently(lambda: self._api.activate(name))
-        await self.wait_for_snapshot(name, seconds=_ACTIVATE_SECONDS)
-
-    async def wait_for_snapshot(self, name: str, *, seconds: float) -> None:
-        """Returns when it is active. Raises SnapshotUnusable, at the latest after that time."""
-        try:
-            async with asyncio.timeout(seconds):
-                while (found := await self.find_snapshot(name)) and found.state not in _SNAPSHOT_ENDS:
-                    await self._sleep(_SNAPSHOT_POLL_SECONDS)
-        except TimeoutError as error:
-            raise SnapshotUnusable(f"the snapshot {name} does not become active") from error
-        if found is None or found.state != "active":
-            raise SnapshotUnusable(_unusable(name, found))
-
-    async def _revive(self, name: str) -> None:
-        found = await self.find_snapshot(name)
-        if found is None or found.state in ("error", "build_failed"):
-            raise SnapshotUnusable(_unusable(name, found))
-        try:
-            if found.state == "inactive":
-                await self.activate_snapshot(name)
-            else:
-                await self.wait_for_snapshot(name, seconds=_ACTIVATE_SECONDS)
-        except DaytonaFailed as error:
-            raise SnapshotUnusable(f"{_unusable(name, found)} ({error})") from error
-
-
-def _unusable(name: str, found: FoundSnapshot | None) -> str:
-    state = f"is {found.state} on Daytona {found.problem}".rstrip() if found else "does not exist on Daytona"
-    return f"the snapshot {name} {state}: run `backspace daytona snapshot`"
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_seconds if isinstance(error, Unanswered) else None
-    return max(_BACKOFF(state), min(asked or 0.0, _RETRY_AFTER_LIMIT_SECONDS))

@@ -107,7 +107,7 @@ class Trial:
     # The steps
 
     async def _look_for_snapshot(self) -> Diagnosis:
-        found = await self.cloud.find_snapshot(self.snapshot)
+        found = await self.cloud.snapshots.find(self.snapshot)
         if found is None or found.state in ("error", "build_failed"):
             return wrong(
                 "daytona-snapshot-missing",
