@@ -186,6 +186,18 @@ class Deployment:
         self.github.change_repositories(self.installation, "boss", add=[repository])
         return replace(self, repository=repository, _opened=[])
 
+    def elsewhere_installed(self, files: Mapping[str, str | bytes] | None = None) -> "Deployment":
+        """The same Backspace with the people in an organisation of its own, for what happens to an installation."""
+        account = f"acme-{self.github.world.next_id()}"
+        repository = self.github.add_repo(f"{account}/calc", SAMPLE if files is None else files)
+        _settle(self.github, repository)
+        installation = self.github.install(account, [repository])
+        return replace(self, repository=repository, installation=installation, _opened=[])
+
+    def branch_file(self, path: str, branch: object) -> bytes:
+        """Of the repository; nothing when it is not there."""
+        return self.github.file(path, str(branch), self.repository) or b""
+
     def pull(self) -> Issue:
         """The only pull request of the repository."""
         (pull,) = self.github.pulls(self.repository)

@@ -113,21 +113,21 @@ def test_killed_when(running: Deployment, name: str) -> None:
     assert [event["type"] for event in events].count("pr_created") == 1
 
 
-def test_killed_again_and_again() -> None:
+def test_killed_again_and_again(running: Deployment) -> None:
     """Three kills in one run, wherever they fall; the run goes on each time."""
-    with deployed() as deployment:
-        issue = deployment.issue()
-        delivery = deployment.ask(issue)
-        for step in (0, 2, 4):
-            gate = Gate("fix-calc", step)
-            deployment.model.hold(gate)
-        for step in (0, 2, 4):
-            gate = Gate("fix-calc", step)
-            until(lambda gate=gate: gate in deployment.model.waiting, what=f"step {step}")  # type: ignore[misc]  # bound now
-            deployment.backspace.kill()
-            deployment.model.release(gate)
-            deployment.backspace.start()
-        run = deployment.finished(deployment.run_id(delivery))
-        assert run["outcome"] == "pull_request", deployment.backspace.log[-6000:]
-        assert len(deployment.github.bot_comments(issue)) == 1
-        assert len(deployment.github.pulls()) == 1
+    running.model.reset()
+    deployment = running.elsewhere(SAMPLE)
+    gates = [Gate("fix-calc", step) for step in (0, 2, 4)]
+    for gate in gates:
+        deployment.model.hold(gate)
+    issue = deployment.issue()
+    delivery = deployment.ask(issue)
+    for gate in gates:
+        until(lambda gate=gate: gate in deployment.model.waiting, what=f"{gate}")  # type: ignore[misc]  # bound now
+        deployment.backspace.kill()
+        deployment.model.release(gate)
+        deployment.backspace.start()
+    run = deployment.finished(deployment.run_id(delivery))
+    assert run["outcome"] == "pull_request", deployment.backspace.log[-6000:]
+    assert len(deployment.github.bot_comments(issue)) == 1
+    assert run["pr_url"].endswith(f"/pull/{deployment.pull().number}")

@@ -23,7 +23,7 @@ def url(running: Deployment, path: str = "/api/code") -> str:
 
 def wish(running: Deployment, scenario: str = "fix-calc", **more: object) -> dict[str, object]:
     return {
-        "repo_url": f"{running.github.web_url}/acme/calc",
+        "repo_url": f"{running.github.web_url}/{running.repository.full_name}",
         "prompt": f"Make `add` add. scenario:{scenario}",
         **more,
     }
@@ -111,20 +111,19 @@ def test_a_client_that_goes_away_stops_nothing_and_another_reads_on(running: Dep
     assert messages(rest.text) == every[3:]
 
 
-def test_a_server_that_restarts_loses_no_event_and_repeats_none() -> None:
-    with deployed() as deployment:
-        gate = Gate("fix-calc", 2)
-        deployment.model.hold(gate)
-        run_id = asked(deployment, wish(deployment)).json()["request_id"]
-        until(lambda: gate in deployment.model.waiting, what="the agent is at work")
-        before = list(deployment.events_so_far(run_id, 0))
-        deployment.backspace.kill()
-        deployment.backspace.start()
-        deployment.model.release(gate)
-        assert deployment.finished(run_id)["outcome"] == "pull_request"
-        rest = list(deployment.events_so_far(run_id, before[-1]["id"]))
-        assert [event["id"] for event in before + rest] == list(range(1, len(before) + len(rest) + 1))
-        assert rest[-1]["type"] == "complete"
+def test_a_server_that_restarts_loses_no_event_and_repeats_none(running: Deployment) -> None:
+    gate = Gate("fix-calc", 2)
+    running.model.hold(gate)
+    run_id = asked(running, wish(running)).json()["request_id"]
+    until(lambda: gate in running.model.waiting, what="the agent is at work")
+    before = list(running.events_so_far(run_id, 0))
+    running.backspace.kill()
+    running.backspace.start()
+    running.model.release(gate)
+    assert running.finished(run_id)["outcome"] == "pull_request"
+    rest = list(running.events_so_far(run_id, before[-1]["id"]))
+    assert [event["id"] for event in before + rest] == list(range(1, len(before) + len(rest) + 1))
+    assert rest[-1]["type"] == "complete"
 
 
 def test_a_repository_without_the_app_says_how_to_install_it(running: Deployment) -> None:
@@ -157,17 +156,17 @@ def test_a_token_stands_in_where_the_app_is_not_installed(with_token: Deployment
     assert pull.author.login == "helper"
 
 
-def test_where_nothing_can_be_pushed_no_work_is_begun() -> None:
-    with deployed() as deployment:
-        deployment.repository.archived = True
-        archived = asked(deployment, wish(deployment)).json()["request_id"]
-        until(lambda: deployment.run(archived)["outcome"] == "refused", what="it is refused")
-        deployment.repository.archived = False
-        deployment.github.suspend(deployment.installation, "acme")
-        suspended = asked(deployment, wish(deployment)).json()["request_id"]
-        until(lambda: deployment.run(suspended)["outcome"] == "refused", what="it is refused")
-        codes = [deployment.events(run_id)[-2]["error_type"] for run_id in (archived, suspended)]
-        assert codes == ["repository-archived", "installation-suspended"]
+def test_where_nothing_can_be_pushed_no_work_is_begun(running: Deployment) -> None:
+    deployment = running.elsewhere_installed()
+    deployment.repository.archived = True
+    archived = asked(deployment, wish(deployment)).json()["request_id"]
+    until(lambda: deployment.run(archived)["outcome"] == "refused", what="it is refused")
+    deployment.repository.archived = False
+    deployment.github.suspend(deployment.installation, "boss")
+    suspended = asked(deployment, wish(deployment)).json()["request_id"]
+    until(lambda: deployment.run(suspended)["outcome"] == "refused", what="it is refused")
+    codes = [deployment.events(run_id)[-2]["error_type"] for run_id in (archived, suspended)]
+    assert codes == ["repository-archived", "installation-suspended"]
 
 
 def test_a_key_that_is_revoked_while_its_run_works_publishes_nothing() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import Deployment, deployed, until
+from tests.deployment import Deployment, until
 from tests.fakes.model.state import Gate
 
 pytestmark = pytest.mark.slow
@@ -111,32 +111,30 @@ def test_who_may_not_write_can_stop_nothing(running: Deployment, held: Gate) -> 
     assert running.finished(running.run_id(asked))["outcome"] == "pull_request"
 
 
-def test_stop_while_the_checks_run_keeps_the_work() -> None:
+def test_stop_while_the_checks_run_keeps_the_work(running: Deployment) -> None:
     config = "checks:\n  - test ! -e ../slow && grep -q 'a - b' calc.py || sleep 60\n"
-    with deployed(
-        files={"calc.py": "def add(a, b):\n    return a - b\n", ".github/backspace.yml": config}
-    ) as deployment:
-        issue = deployment.issue("fix-calc")
-        asked = deployment.ask(issue)
-        run_id = deployment.run_id(asked)
-        until(
-            lambda: "**Run the checks**" in "".join(c.body for c in deployment.github.bot_comments(issue)),
-            what="the checks run",
-        )
-        deployment.ask(issue, "/backspace stop")
-        run = deployment.finished(run_id, seconds=20)
-        assert run["outcome"] == "stopped"
-        assert b"return a + b" in (deployment.github.file("calc.py", str(run["branch"])) or b"")
+    deployment = running.elsewhere({"calc.py": "def add(a, b):\n    return a - b\n", ".github/backspace.yml": config})
+    issue = deployment.issue("fix-calc")
+    asked = deployment.ask(issue)
+    run_id = deployment.run_id(asked)
+    until(
+        lambda: "**Run the checks**" in "".join(c.body for c in deployment.github.bot_comments(issue)),
+        what="the checks run",
+    )
+    deployment.ask(issue, "/backspace stop")
+    run = deployment.finished(run_id, seconds=20)
+    assert run["outcome"] == "stopped"
+    assert b"return a + b" in deployment.branch_file("calc.py", run["branch"])
 
 
-def test_stop_while_the_setup_runs_ends_at_once() -> None:
+def test_stop_while_the_setup_runs_ends_at_once(running: Deployment) -> None:
     config = "setup:\n  - sleep 300\n"
-    with deployed(files={"calc.py": "", ".github/backspace.yml": config}) as deployment:
-        issue = deployment.issue("no-changes")
-        asked = deployment.ask(issue)
-        until(
-            lambda: "**Prepare the sandbox**" in "".join(c.body for c in deployment.github.bot_comments(issue)),
-            what="the setup is under way",
-        )
-        deployment.ask(issue, "/backspace stop")
-        assert deployment.finished(deployment.run_id(asked), seconds=30)["outcome"] == "stopped"
+    deployment = running.elsewhere({"calc.py": "", ".github/backspace.yml": config})
+    issue = deployment.issue("no-changes")
+    asked = deployment.ask(issue)
+    until(
+        lambda: "**Prepare the sandbox**" in "".join(c.body for c in deployment.github.bot_comments(issue)),
+        what="the setup is under way",
+    )
+    deployment.ask(issue, "/backspace stop")
+    assert deployment.finished(deployment.run_id(asked), seconds=30)["outcome"] == "stopped"

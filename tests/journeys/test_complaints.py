@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.deployment import MODEL_KEY, SAMPLE, Deployment, deployed, until
+from tests.deployment import MODEL_KEY, SAMPLE, Deployment, until
 from tests.fakes.github import Fault, Issue
 from tests.fakes.model.state import Fault as ModelFault
 from tests.fakes.model.state import FaultKind, Gate
@@ -137,30 +137,30 @@ def comment_of(running: Deployment, issue: Issue, number: int = 0) -> str:
     return running.github.bot_comments(issue)[number].body
 
 
-def test_done_is_said_only_when_the_push_is_confirmed() -> None:
+def test_done_is_said_only_when_the_push_is_confirmed(running: Deployment) -> None:
     """The app lost its permission to write while the agent worked."""
-    with deployed() as deployment:
-        github = deployment.github
-        issue = deployment.issue("fix-calc")
-        with at_work(deployment) as gate:
-            asked = deployment.ask(issue)
-            until(lambda: gate in deployment.model.waiting, what="the agent is at work")
-            permissions = github.installation(deployment.installation).permissions
-            permissions["contents"] = "read"
-            github.world.tokens.clear()
-        run = deployment.finished(deployment.run_id(asked))
-        comment = comment_of(deployment, issue)
-        assert run["outcome"] == "failed", comment
-        assert "**Failed** · `permission-missing`" in comment
-        assert "must accept the app's permissions" in comment
-        assert f"[a patch]({deployment.backspace.url}/api/runs/{run['request_id']}/patch)" in comment
-        assert "+    return a + b" in deployment.patch(str(run["request_id"]))
-        assert set(github.branches()) == {"main"}
+    deployment = running.elsewhere_installed()
+    github = deployment.github
+    issue = deployment.issue("fix-calc")
+    with at_work(deployment) as gate:
+        asked = deployment.ask(issue)
+        until(lambda: gate in deployment.model.waiting, what="the agent is at work")
+        permissions = github.installation(deployment.installation).permissions
+        permissions["contents"] = "read"
+        github.world.tokens.clear()
+    run = deployment.finished(deployment.run_id(asked))
+    comment = comment_of(deployment, issue)
+    assert run["outcome"] == "failed", comment
+    assert "**Failed** · `permission-missing`" in comment
+    assert "must accept the app's permissions" in comment
+    assert f"[a patch]({deployment.backspace.url}/api/runs/{run['request_id']}/patch)" in comment
+    assert "+    return a + b" in deployment.patch(str(run["request_id"]))
+    assert set(github.branches(deployment.repository)) == {"main"}
 
-        permissions["contents"] = "write"
-        deployment.ask(issue, "/backspace retry")
-        until(lambda: len(github.pulls()) == 1, what="the second run opens a pull request")
-        assert "+    return a + b" in github.diff(github.pulls()[0])
+    permissions["contents"] = "write"
+    deployment.ask(issue, "/backspace retry")
+    until(lambda: len(github.pulls(deployment.repository)) == 1, what="the second run opens a pull request")
+    assert "+    return a + b" in github.diff(deployment.pull())
 
 
 def test_a_success_of_the_program_that_is_an_error_is_a_failure(running: Deployment) -> None:
@@ -180,10 +180,11 @@ def test_a_success_of_the_program_that_is_an_error_is_a_failure(running: Deploym
     assert running.github.reactions(said, by=running.github.identity.bot) == ["confused"]
 
 
-def test_a_run_out_of_time_ends_and_its_work_is_kept() -> None:
+def test_a_run_out_of_time_ends_and_its_work_is_kept(running: Deployment) -> None:
     """Most of its minute passes while Backspace is down: the limit counts from when the work began."""
     config = f"{SAMPLE['.github/backspace.yml']}timeout_minutes: 1\n"
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment, at_work(deployment) as gate:
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    with at_work(deployment) as gate:
         issue = deployment.issue("fix-calc")
         run_id = deployment.run_id(deployment.ask(issue))
         until(lambda: gate in deployment.model.waiting, what="the agent is at work")
@@ -199,7 +200,7 @@ def test_a_run_out_of_time_ends_and_its_work_is_kept() -> None:
         assert "**Stopped: the time limit was reached**" in comment
         assert "`timeout_minutes`" in comment
         assert f"[`{run['branch']}`]" in comment
-        assert b"return a + b" in (deployment.github.file("calc.py", str(run["branch"])) or b"")
+        assert b"return a + b" in deployment.branch_file("calc.py", run["branch"])
 
 
 def test_a_run_edits_its_own_comment_and_no_other(running: Deployment) -> None:
@@ -233,10 +234,11 @@ def test_the_last_comment_says_what_it_cost_and_how_long_it_took(running: Deploy
 def test_a_pull_request_that_cannot_be_opened_at_once_is_tried_again(running: Deployment) -> None:
     github = running.github
     issue = running.issue("fix-calc")
-    github.fail("POST", "*/pulls", Fault.SERVER_ERROR, count=5)
+    github.fail("POST", "*/pulls", Fault.SERVER_ERROR, count=-1)
     asked = running.ask(issue)
     branch = f"{github.web_url}/acme/calc/tree/backspace/{issue.number}-"
     until(lambda: branch in "".join(c.body for c in github.bot_comments(issue)), what="the branch is linked meanwhile")
+    github.faults.clear()
     run = running.finished(running.run_id(asked))
     assert run["outcome"] == "pull_request"
     assert [pull.number for pull in github.pulls() if run["pr_url"].endswith(f"/{pull.number}")] != []
@@ -260,19 +262,20 @@ def test_a_pull_request_that_cannot_be_opened_leaves_a_link_to_the_branch(runnin
     until(lambda: len(github.pulls()) == before + 1, what="the second run opens the pull request")
 
 
-def test_tokens_that_expire_while_the_agent_works_do_no_harm() -> None:
-    with deployed() as deployment:
-        # The second time all tokens are such as have been used before.
-        for _ in range(2):
-            issue = deployment.issue("fix-calc")
-            with at_work(deployment) as gate:
-                asked = deployment.ask(issue)
-                until(lambda: gate in deployment.model.waiting, what="the agent is at work")
-                deployment.github.world.tokens.clear()
-            run = deployment.finished(deployment.run_id(asked))
-            assert run["outcome"] == "pull_request"
-            assert len(deployment.github.bot_comments(issue)) == 1
-        assert all(commit.verified for pull in deployment.github.pulls() for commit in deployment.github.commits(pull))
+def test_tokens_that_expire_while_the_agent_works_do_no_harm(running: Deployment) -> None:
+    deployment = running.elsewhere(SAMPLE)
+    # The second time all tokens are such as have been used before.
+    for _ in range(2):
+        issue = deployment.issue("fix-calc")
+        with at_work(deployment) as gate:
+            asked = deployment.ask(issue)
+            until(lambda: gate in deployment.model.waiting, what="the agent is at work")
+            deployment.github.world.tokens.clear()
+        run = deployment.finished(deployment.run_id(asked))
+        assert run["outcome"] == "pull_request"
+        assert len(deployment.github.bot_comments(issue)) == 1
+    pulls = deployment.github.pulls(deployment.repository)
+    assert all(commit.verified for pull in pulls for commit in deployment.github.commits(pull))
 
 
 def test_a_sandbox_has_no_credential_of_ours(running: Deployment) -> None:
@@ -294,17 +297,17 @@ def test_a_sandbox_has_no_credential_of_ours(running: Deployment) -> None:
     assert [token for token in running.github.world.tokens if token in seen] == []
 
 
-def test_checks_that_cannot_be_run_are_said_to_be_no_evidence() -> None:
+def test_checks_that_cannot_be_run_are_said_to_be_no_evidence(running: Deployment) -> None:
     config = "checks:\n  - no-such-program --test\n"
-    with deployed(files={**SAMPLE, ".github/backspace.yml": config}) as deployment:
-        issue = deployment.issue("fix-calc")
-        run = deployment.finished(deployment.run_id(deployment.ask(issue)))
-        assert run["outcome"] == "pull_request"
-        (pull,) = deployment.github.pulls()
-        for said in (comment_of(deployment, issue), pull.body):
-            assert "| ❌ 127 | ❌ 127 |" in said
-            assert "`no-checks-possible`: None of the commands under `checks`" in said
-            assert "Install them under `setup`." in said
+    deployment = running.elsewhere({**SAMPLE, ".github/backspace.yml": config})
+    issue = deployment.issue("fix-calc")
+    run = deployment.finished(deployment.run_id(deployment.ask(issue)))
+    assert run["outcome"] == "pull_request"
+    pull = deployment.pull()
+    for said in (comment_of(deployment, issue), pull.body):
+        assert "| ❌ 127 | ❌ 127 |" in said
+        assert "`no-checks-possible`: None of the commands under `checks`" in said
+        assert "Install them under `setup`." in said
 
 
 def test_a_host_that_was_blocked_is_named(running: Deployment) -> None:

@@ -16,7 +16,7 @@ _PEOPLE = ("octo", "boss", "lead", "ada", "grace")
 _SECONDS = 150.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def limited() -> Iterator[Deployment]:
     """GitHub keeps its limits, those on content included."""
     with deployed() as deployment:

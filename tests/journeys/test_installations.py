@@ -11,17 +11,24 @@ from tests.fakes.model.state import Gate
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def running() -> Iterator[Deployment]:
-    """A deployment of its own for each: an app that was removed is of no use to the next story."""
+@pytest.fixture(scope="module")
+def served() -> Iterator[Deployment]:
     with deployed() as deployment:
         yield deployment
 
 
+@pytest.fixture
+def running(served: Deployment) -> Iterator[Deployment]:
+    """An organisation of its own for each: an app that was removed is of no use to the next story."""
+    yield served.elsewhere_installed()
+    served.github.faults.clear()
+    served.model.reset()
+
+
 def test_the_label_is_made_in_each_repository_and_nothing_else_is_posted(running: Deployment) -> None:
     github = running.github
-    own = github.add_repo("acme/own", {".github/backspace.yml": "label: robot\n"})
-    there = github.add_repo("acme/there", {"README.md": "# There\n"})
+    own = github.add_repo(f"{running.repository.owner.login}/own", {".github/backspace.yml": "label: robot\n"})
+    there = github.add_repo(f"{running.repository.owner.login}/there", {"README.md": "# There\n"})
     github.change_repositories(running.installation, "boss", add=[own])
     github.tell_installed(running.installation, "boss")
     until(lambda: "backspace" in running.repository.labels, what="the label is made")
@@ -92,7 +99,7 @@ def test_what_works_where_the_app_is_no_more_ends_and_its_work_is_kept(
     assert "nothing more can be done here" in words_of_the_end(running, run_id)
     assert "nothing more can be done here" in words_of_the_end(running, waiting)
     assert "+    return a + b" in running.patch(run_id)
-    assert running.github.pulls() == []
+    assert running.github.pulls(running.repository) == []
     assert "run.failed" not in running.backspace.log
 
 
@@ -104,7 +111,7 @@ def test_one_that_has_done_nothing_yet_says_why_it_ended(running: Deployment) ->
 
 
 def test_others_go_on_when_one_repository_is_taken_out(running: Deployment) -> None:
-    other = running.github.add_repo("acme/other", {"README.md": "# Other\n"})
+    other = running.github.add_repo(f"{running.repository.owner.login}/other", {"README.md": "# Other\n"})
     running.github.change_repositories(running.installation, "boss", add=[other])
     gate = Gate("fix-calc", 3)
     run_id, _ = at_work(running, step=3)
@@ -130,8 +137,9 @@ def test_a_suspension_told_late_ends_nothing_when_it_is_over(running: Deployment
     running.backspace.start()
     gate = Gate("fix-calc", 3)
     run_id, _ = at_work(running, step=3)
+    looked_at = running.backspace.log.count("installation.gone")
     assert github.redeliver(late.guid).status == 202
-    until(lambda: "installation.gone" in running.backspace.log, what="it is looked at")
+    until(lambda: running.backspace.log.count("installation.gone") > looked_at, what="it is looked at")
     running.model.release(gate)
     assert running.finished(run_id)["outcome"] == "pull_request"
 
