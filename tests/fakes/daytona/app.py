@@ -88,11 +88,18 @@ class Door:
         created = path == "/sandbox" and method == "POST" and isinstance(body, dict)
         about = path.split("/")
         name = str(body.get("name", "")) if created else about[2] if about[1] in _ABOUT_ONE and len(about) > 2 else ""
-        statuses: list[int] = []
+        logged = False
+
+        def log(status: int | None) -> None:
+            nonlocal logged
+            if not logged:
+                logged = True
+                query = scope.get("query_string", b"").decode()
+                self._log.append(Logged(method, path, name, query, headers, body, status))
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                statuses.append(message["status"])
+                log(message["status"])  # before the client can look
             await send(message)
 
         try:
@@ -102,8 +109,7 @@ class Door:
             plan = self._faults.take(f"{method} {path}", name)
             await self._answer({**scope, "raw_send": send}, receive, noting, plan, box)
         finally:
-            status = statuses[0] if statuses else None
-            self._log.append(Logged(method, path, name, scope.get("query_string", b"").decode(), headers, body, status))
+            log(None)
 
     def _place(self, path: str) -> tuple[str, Box | None]:
         """With names for ids, and the sandbox that it is about."""
