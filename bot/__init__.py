@@ -69,6 +69,7 @@ The modules
     settings        the deployment's settings, or every problem with them at once
     dotenv_file     the `.env` file as we write it
     setting_types   the forms that values of settings have
+    certificates    the authorities that our clients believe
     events          what a run says about itself: typed events, one codec
     model           the nouns
     diagnosis       one more of them: what `doctor` found

@@ -1,5 +1,6 @@
 """The forms that a setting's text may have: URL, hosts, key, database, prices. No I/O."""
 
+import functools
 import ipaddress
 import re
 from pathlib import Path
@@ -60,13 +61,20 @@ def _is_loopback(host: str) -> bool:
 def private_key(value: SecretStr) -> SecretStr:
     # An environment often cannot carry line ends, so they come written as \n.
     text = value.get_secret_value().replace("\\n", "\n").strip() + "\n"
+    rsa_key(text)
+    return SecretStr(text)
+
+
+@functools.lru_cache(maxsize=1)
+def rsa_key(pem: str) -> RSAPrivateKey:
+    """Raises ValueError. The last one is remembered, for it takes 40 ms to look whether a key is sound."""
     try:
-        key = load_pem_private_key(text.encode(), password=None)
+        key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, RSAPrivateKey):
         raise ValueError("is not an RSA private key in PEM form without a password")  # noqa: TRY004  pydantic's way
-    return SecretStr(text)
+    return key
 
 
 def _at_commas(value: object) -> object:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from bot import certificates
 from bot.errors import BackspaceError
 
 _SECONDS = 20.0
@@ -41,7 +42,7 @@ async def ask(*, upstream: str, api_key: str) -> Catalogue:
     """
     headers = {"x-api-key": api_key, "anthropic-version": _VERSION}
     try:
-        async with httpx.AsyncClient(headers=headers, timeout=_SECONDS) as http:
+        async with httpx.AsyncClient(verify=certificates.trusted(), headers=headers, timeout=_SECONDS) as http:
             answer = await http.get(f"{upstream.rstrip('/')}/v1/models", params={"limit": _MOST_MODELS})
     except httpx.HTTPError as error:
         raise ModelUnreachable(type(error).__name__) from error

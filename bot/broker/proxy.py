@@ -11,6 +11,7 @@ import httpx
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from bot import certificates
 from bot.broker.exchange import Exchange, Outgoing, send_refusal
 from bot.broker.prices import PriceTable, Tokens
 from bot.broker.requests import (
@@ -92,7 +93,9 @@ class Broker:
         self._api_key = api_key
         self._sockets = sockets
         self._prices = prices or PriceTable()
-        self._client = client or httpx.AsyncClient(limits=httpx.Limits(max_connections=None))
+        self._client = client or httpx.AsyncClient(
+            verify=certificates.trusted(), limits=httpx.Limits(max_connections=None)
+        )
         self._stall_seconds = stall_seconds
         self._runs: dict[RunId, _Run] = {}
         self._expected: dict[RunId, bytes] = {}

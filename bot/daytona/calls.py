@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from bot import certificates
 from bot.daytona import failures
 from bot.daytona.failures import DaytonaFailed, DaytonaMissing, Missing, Unanswered
 from bot.daytona.snapshot import Definition
@@ -82,7 +83,9 @@ async def connect(*, api_key: str, api_url: str, target: str | None) -> "AsyncIt
     headers = {"Authorization": f"Bearer {api_key}", "X-Daytona-Source": "backspace", "Accept-Encoding": "identity"}
     try:
         # Each use has a timeout of its own around it.
-        async with httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=15.0)) as http:
+        async with httpx.AsyncClient(
+            verify=certificates.trusted(), headers=headers, timeout=httpx.Timeout(None, connect=15.0)
+        ) as http:
             yield Calls(sdk, http, url)
     finally:
         await sdk.__aexit__()

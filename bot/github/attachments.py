@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import httpx
 
+from bot import certificates
 from bot.github.answers import At, Target
 from bot.github.failures import GitHubFailed
 from bot.github.image_formats import recognise
@@ -103,7 +104,7 @@ class Attachments:
         self._rendered = rendered
         self._resolve = resolve
         self._seconds = seconds
-        self._tls = tls or httpx.create_ssl_context()
+        self._tls = tls or certificates.trusted()
 
     async def fetch(self, at: At, texts: Iterable[tuple[Target | None, Sequence[Reference]]]) -> Fetched:
         """The images that texts refer to, in the order in which they stand there, each once.

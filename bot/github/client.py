@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from bot import certificates
 from bot.github import answers
 from bot.github.answers import (
     At,
@@ -328,7 +329,7 @@ async def connect(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Client]:
     """The client of one App, with all its parts. Raises AppRefused when the private key is none."""
-    tls = httpx.create_ssl_context()
+    tls = certificates.trusted()
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(verify=tls, proxy=proxy, trust_env=False))
         tokens = Tokens(

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from bot import certificates
 from bot.github.failures import GitHubFailed, Unavailable
 from bot.model import Actor
 
@@ -154,7 +155,7 @@ async def connect(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[OAuth]:
     async with httpx.AsyncClient(
-        verify=tls or httpx.create_ssl_context(),
+        verify=tls or certificates.trusted(),
         proxy=proxy,
         trust_env=False,
         headers={"User-Agent": _USER_AGENT},

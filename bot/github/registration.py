@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import httpx
 from pydantic import SecretStr
 
+from bot import certificates
 from bot.github.app import EVENTS, PERMISSIONS
 from bot.github.failures import GitHubFailed, Unavailable
 from bot.setting_types import private_key
@@ -133,6 +134,6 @@ def _registered(answer: httpx.Response) -> Registered:
 @asynccontextmanager
 async def connect(*, api_url: str, api_version: str) -> AsyncIterator[Registrar]:
     async with httpx.AsyncClient(
-        verify=httpx.create_ssl_context(), trust_env=False, headers={"User-Agent": _USER_AGENT}
+        verify=certificates.trusted(), trust_env=False, headers={"User-Agent": _USER_AGENT}
     ) as http:
         yield Registrar(http, api_url=api_url, api_version=api_version)

@@ -8,8 +8,6 @@ from typing import Any
 
 import httpx
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from bot.github.failures import (
@@ -22,6 +20,7 @@ from bot.github.failures import (
     Unavailable,
 )
 from bot.model import InstallationId
+from bot.setting_types import rsa_key
 
 _BACKDATE = timedelta(seconds=60)
 _APP_TOKEN_LIFE = timedelta(seconds=540)
@@ -104,12 +103,9 @@ class Tokens:
         self._kept: dict[_Key, _Minted] = {}
         self._minting: dict[_Key, asyncio.Task[_Minted]] = {}
         try:
-            key = load_pem_private_key(private_key.encode(), password=None)
-        except (ValueError, TypeError) as exc:  # TypeError: the key is behind a passphrase
-            raise AppRefused("the app's private key is not a plain PEM") from exc
-        if not isinstance(key, RSAPrivateKey):
-            raise AppRefused("the app's private key is not an RSA key")
-        self._key = key
+            self._key = rsa_key(private_key)
+        except ValueError as problem:
+            raise AppRefused(f"the app's private key {problem}") from None
 
     def app_token(self) -> str:
         """https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app"""

@@ -12,6 +12,7 @@ from httpx_sse import EventSource, SSEError
 from pydantic import BaseModel, ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from bot import certificates
 from bot.errors import BackspaceError
 from bot.model import RunId
 from bot.terminal.answers import Answer, Listing, NotUnderstood, Problem, Run, Started
@@ -92,7 +93,7 @@ class Server:
         if self.key:
             headers["authorization"] = f"Bearer {self.key}"
         timeout = httpx.Timeout(_TIMEOUT_SECONDS, read=_SILENCE_SECONDS)
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        self._http = httpx.Client(verify=certificates.trusted(), base_url=self.url, headers=headers, timeout=timeout)
 
     def close(self) -> None:
         self._http.close()

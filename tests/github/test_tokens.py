@@ -40,7 +40,7 @@ def _tokens(fake: FakeGitHub, http: httpx.AsyncClient, **changed: str) -> Tokens
 
 
 async def test_the_apps_own_token_is_what_github_asks_for(scene: Scene) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         token = _tokens(scene.fake, http).app_token()
     claims = jwt.decode(token, scene.fake.identity.public_key_pem, algorithms=["RS256"])
     assert claims["iss"] == str(scene.fake.identity.id)
@@ -85,7 +85,7 @@ async def test_a_token_is_renewed_five_minutes_before_it_expires(scene: Scene) -
 
 
 async def test_a_dropped_token_is_minted_again(scene: Scene) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         tokens = _tokens(scene.fake, http)
         first = await tokens.token(scene.at.installation_id, scene.repository.id, CLONE)
         tokens.drop(first)
@@ -110,7 +110,7 @@ async def test_a_server_error_while_minting_is_tried_again(scene: Scene) -> None
 
 class TestRefusals:
     async def _refused(self, scene: Scene, scope: Scope = ANSWER, installation: int | None = None) -> GitHubFailed:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=False) as http:
             tokens = _tokens(scene.fake, http)
             with pytest.raises(GitHubFailed) as failure:
                 await tokens.token(InstallationId(installation or scene.at.installation_id), scene.repository.id, scope)
@@ -135,13 +135,13 @@ class TestRefusals:
 
     @pytest.mark.parametrize("app_id", ["1", "nonsense"])
     async def test_wrong_app(self, scene: Scene, app_id: str) -> None:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=False) as http:
             with pytest.raises(AppRefused):
                 await _tokens(scene.fake, http, app_id=app_id).token(
                     scene.at.installation_id, scene.repository.id, CLONE
                 )
 
     async def test_what_is_no_key_is_said_at_once(self, fake: FakeGitHub) -> None:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=False) as http:
             with pytest.raises(AppRefused, match="PEM"):
                 _tokens(fake, http, private_key="not a key")

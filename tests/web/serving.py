@@ -19,6 +19,7 @@ from bot.runs.tables import Tables
 from bot.web.connection import Connection
 from bot.web.hub import Hub
 from bot.web.server import Server
+from tests.prompt_server import PromptServer
 from tests.runs.conftest import Queues
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -36,12 +37,16 @@ async def until(fact: Callable[[], object], what: str = "") -> None:
     raise AssertionError(f"did not come about: {what or fact}")
 
 
+class _Served(Server, PromptServer):
+    """Ours, in a hurry to end."""
+
+
 @contextlib.asynccontextmanager
 async def served(
     app: ASGIApp, hub: Hub | None, connection: type[Connection] = Connection
-) -> AsyncIterator[tuple[str, Server]]:
+) -> AsyncIterator[tuple[str, PromptServer]]:
     """The address, and the server, which is told to end at the end."""
-    server = Server(app, hub, host="127.0.0.1", port=0)
+    server = _Served(app, hub, host="127.0.0.1", port=0)
     server.config.http = connection
     serving = asyncio.create_task(server.serve())
     try:
@@ -49,7 +54,7 @@ async def served(
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}", server
     finally:
-        server.should_exit = True
+        server.stop()
         await serving
 
 

@@ -21,8 +21,8 @@ from bot.runs.store import Store
 from bot.web import sse
 from bot.web.connection import Connection
 from bot.web.hub import Bounds, Hub, Watcher
-from bot.web.server import Server
 from bot.web.stream import EventStream
+from tests.prompt_server import PromptServer
 from tests.runs.conftest import opened
 from tests.web.serving import NOON, a_run, ended, messages, said, served, store_on, until
 
@@ -239,7 +239,7 @@ class Hasty(Connection):
 
 
 @asynccontextmanager
-async def streaming(hub: Hub, connection: type[Connection] = Connection) -> AsyncIterator[tuple[str, Server]]:
+async def streaming(hub: Hub, connection: type[Connection] = Connection) -> AsyncIterator[tuple[str, PromptServer]]:
     async def stream(request: Request) -> Response:
         return EventStream(hub, RunId(request.path_params["run_id"]), int(request.query_params.get("after", "0")))
 
@@ -255,7 +255,7 @@ async def read_all(address: str, run_id: RunId) -> str:
 async def test_the_stream_is_as_the_contract_has_it(store: Store, hub: Hub) -> None:
     run_id = await a_run(store)
     await ended(store, run_id)
-    async with streaming(hub) as (address, _), httpx.AsyncClient() as client:
+    async with streaming(hub) as (address, _), httpx.AsyncClient(verify=False) as client:
         answer = await client.get(f"{address}/{run_id}")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["x-accel-buffering"] == "no"
@@ -306,7 +306,7 @@ async def test_a_dropped_reader_is_told_to_come_back(store: Store) -> None:
 
 async def test_a_reader_who_goes_away_is_forgotten(store: Store, hub: Hub) -> None:
     run_id = await a_run(store)
-    async with streaming(hub) as (address, _), httpx.AsyncClient() as client:
+    async with streaming(hub) as (address, _), httpx.AsyncClient(verify=False) as client:
         async with client.stream("GET", f"{address}/{run_id}") as stream:
             assert await anext(stream.aiter_lines()) == "id: 1"
             assert hub.watched == 1
@@ -318,5 +318,5 @@ async def test_streams_end_when_the_server_is_told_to(store: Store, hub: Hub) ->
     async with streaming(hub) as (address, server):
         reading = asyncio.create_task(read_all(address, run_id))
         await until(lambda: hub.watched == 1)
-        server.should_exit = True
+        server.stop()
         assert [message.seq for message in messages((await reading).splitlines())] == [1]

@@ -25,6 +25,7 @@ from tests.fakes.daytona.sessions import Sessions
 from tests.fakes.daytona.state import Box, Clock, Cloud
 from tests.fakes.daytona.toolbox import Toolbox
 from tests.fakes.daytona.wire import Api
+from tests.prompt_server import PromptServer
 
 T = TypeVar("T")
 _START_SECONDS = 10.0
@@ -45,18 +46,6 @@ class Seen:
     ttl_minutes: int
     auto_stop: int
     auto_delete: int
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 class FakeDaytona:
@@ -87,7 +76,7 @@ class FakeDaytona:
             raise TimeoutError("the Daytona emulator did not start")
 
     def _stop(self) -> None:
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(_CALL_SECONDS)
 
     async def _run(self) -> None:
@@ -107,7 +96,7 @@ class FakeDaytona:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", proxy_headers=False, timeout_graceful_shutdown=1
         )
-        self._server = _Server(config)
+        self._server = PromptServer(config)
         self._made.set()
         sweeping = asyncio.create_task(self._sweep())
         try:

@@ -10,33 +10,10 @@ from types import TracebackType
 import uvicorn
 
 from tests.fakes.github.fake import FakeGitHub
+from tests.prompt_server import PromptServer
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens and stops when told: nobody looks again and again, as uvicorn itself would."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = threading.Event()
-        self._stop: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        await super().startup(sockets)
-        self.listening.set()
-
-    async def main_loop(self) -> None:
-        assert self._stop is not None
-        await self.on_tick(0)
-        await self._stop.wait()
-
-    def stop(self) -> None:
-        if self._loop and self._stop:
-            self._loop.call_soon_threadsafe(self._stop.set)
 
 
 class Serving:
@@ -48,7 +25,7 @@ class Serving:
         self._host = host
         self._port = port
         self._keep = keep
-        self._server: _Server | None = None
+        self._server: PromptServer | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> str:
@@ -64,7 +41,7 @@ class Serving:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
-        self._server = _Server(config)
+        self._server = PromptServer(config)
         self._fake.listens_at(f"http://{self._host}:{listener.getsockname()[1]}")
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="github", daemon=True

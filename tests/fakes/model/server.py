@@ -9,6 +9,7 @@ import uvicorn
 
 from tests.fakes.model.app import ModelApp
 from tests.fakes.model.state import State
+from tests.prompt_server import PromptServer
 
 _START_SECONDS = 10
 
@@ -30,12 +31,12 @@ def fake_model(default_scenario: str = "fix-calc", port: int = 0) -> Iterator[Fa
     with socket.create_server(("127.0.0.1", port)) as listener:
         model.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(ModelApp(model), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = PromptServer(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             yield model
         finally:
             model.reset()
-            server.should_exit = True
+            server.stop()
             thread.join(_START_SECONDS)
