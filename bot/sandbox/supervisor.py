@@ -16,6 +16,8 @@ from _thread import start_new_thread
 from types import FrameType
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+# By Python the first two, by a shell that starts us in the background SIGINT and the third; programs inherit it.
+_OFTEN_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGQUIT)
 _CHUNK_BYTES = 64 * 1024
 _BACKLOG = 128
 
@@ -74,12 +76,14 @@ def _watch(lifeline: int, host_namespace: int, child: int) -> None:
 
 
 def _start(argv: list[str]) -> int:
+    # Until there is somebody to pass them on: the program may be ready before we are.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = os.fork()
     if child:
         return child
-    # Python ignores these two, and an ignored signal is inherited.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    for number in (*_OFTEN_IGNORED, *_PASSED_ON):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - the program is what this file is for
     except OSError as error:
@@ -111,6 +115,7 @@ def main(arguments: list[str]) -> int:
 
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     for listener, path in forwards:
         start_new_thread(_accept, (listener, path))
     if lifeline:

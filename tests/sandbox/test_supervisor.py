@@ -48,11 +48,15 @@ def test_input_and_both_outputs_are_the_programs() -> None:
     assert (finished.stdout, finished.stderr) == (b"in", b"err\n")
 
 
-def test_the_program_ignores_no_signal() -> None:
-    finished = supervise("--", "grep", "SigIgn", "/proc/self/status")
-    ignored = int(finished.stdout.split()[1], 16)
+@pytest.mark.parametrize("before", [[], ["env", "--ignore-signal=INT,QUIT,TERM,USR1"]], ids=["as usual", "ignored"])
+def test_the_program_ignores_and_holds_back_no_signal(before: list[str]) -> None:
+    look = ["--", "grep", "-E", "SigIgn|SigBlk", "/proc/self/status"]
+    finished = subprocess.run(
+        [*before, *PROGRAM, *look], env=ENVIRONMENT, capture_output=True, timeout=PATIENCE_SECONDS, check=True
+    )
+    blocked, ignored = (int(mask, 16) for mask in finished.stdout.split()[1::2])
     # 32 and 33 belong to the C library, which lets nobody change them; some shells' children inherit them ignored.
-    assert ignored & ~(1 << 31 | 1 << 32) == 0
+    assert (blocked, ignored & ~(1 << 31 | 1 << 32)) == (0, 0)
 
 
 def test_orphans_do_not_keep_it() -> None:
