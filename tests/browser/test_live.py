@@ -102,7 +102,11 @@ def test_a_page_that_was_left_far_behind_catches_up_and_stays_small(page: Page) 
     assert len(latest) < len(shown) <= _MOST_SHOWN
     assert shown[-len(latest) :] == latest
     page.unroute("**/runs/*?before=*")
-    page.get_by_role("link", name="Earlier events").click()
+    link = page.get_by_role("link", name="Earlier events")
+    earlier = link.get_attribute("href")
+    link.click()
+    # A page that is still coming has only some of its entries.
+    page.wait_for_url(f"**{earlier}", wait_until="load")
     together = log_of(page) + shown
     # Nothing is missing between the two pages.
     numbers = [int(entry.removeprefix("event-")) for entry in together]

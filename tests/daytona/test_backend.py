@@ -42,8 +42,7 @@ def fake(service: tuple[FakeDaytona, str]) -> Iterator[FakeDaytona]:
     daytona, _ = service
     yield daytona
     daytona.faults.clear()
-    for seen in daytona.sandboxes():
-        daytona.destroy(seen.name)
+    daytona.destroy_all()
     daytona.requests.clear()
 
 

@@ -42,8 +42,7 @@ def fake(daytona: FakeDaytona) -> Iterator[FakeDaytona]:
     yield daytona
     daytona.faults.clear()
     daytona.lag(0)
-    for seen in daytona.sandboxes():
-        daytona.destroy(seen.name)
+    daytona.destroy_all()
     daytona.requests.clear()
 
 

@@ -31,8 +31,7 @@ def fake(emulator: FakeDaytona) -> Iterator[FakeDaytona]:
     yield emulator
     emulator.faults.clear()
     emulator.lag(0)
-    for box in emulator.sandboxes():
-        emulator.destroy(box.name)
+    emulator.destroy_all()
     emulator.assert_clean()
 
 

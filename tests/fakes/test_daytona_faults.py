@@ -34,8 +34,7 @@ def fake(emulator: FakeDaytona) -> Iterator[FakeDaytona]:
     yield emulator
     assert not emulator.faults.pending()
     emulator.faults.clear()
-    for box in emulator.sandboxes():
-        emulator.destroy(box.name)
+    emulator.destroy_all()
 
 
 @pytest.fixture

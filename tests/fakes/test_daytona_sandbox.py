@@ -69,8 +69,7 @@ async def client(fake: FakeDaytona) -> AsyncIterator[AsyncDaytona]:
 @pytest.fixture
 async def box(fake: FakeDaytona, client: AsyncDaytona) -> AsyncIterator[AsyncSandbox]:
     yield await client.create(asked("one"))
-    for left in fake.sandboxes():
-        fake.destroy(left.name)
+    fake.destroy_all()
 
 
 async def said(box: AsyncSandbox, command: str) -> str:

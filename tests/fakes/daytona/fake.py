@@ -239,12 +239,20 @@ class FakeDaytona:
     def destroy(self, name: str) -> None:
         """As the service's own timers or another user do; also one that is stuck in `destroying`."""
 
+        self._call(self._destroy(self._box(name)))
+
+    def destroy_all(self) -> None:
+        """As by `destroy`; those that are gone by then, for somebody else deleted them too, are no error."""
+
         async def destroy() -> None:
-            box = self._box(name)
-            box.stuck = False
-            await self._cloud.delete(box)
+            for box in list(self._cloud.boxes.values()):
+                await self._destroy(box)
 
         self._call(destroy())
+
+    async def _destroy(self, box: Box) -> None:
+        box.stuck = False
+        await self._cloud.delete(box)
 
     def shell(self, name: str, command: str, *, timeout_seconds: float = 20.0) -> tuple[int | None, str]:
         """Look inside, past the API and its faults: exit code (None: it took too long) and output."""
